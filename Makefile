@@ -1,0 +1,28 @@
+# make table1 ARGS="--quick"     make test ARGS="-k steps"     make lab
+PYTHON := $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+METADATA := settings.ini setup.py pyproject.toml
+
+.PHONY: table1 test lab
+.DELETE_ON_ERROR:
+
+table1: .venv/.installed
+	$(BIN)/mammo_uda table1 $(ARGS)
+
+test: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	$(BIN)/python -m pytest $(ARGS)
+
+lab: .venv/.installed-lab
+	$(BIN)/jupyter lab --notebook-dir nbs $(ARGS)
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: $(METADATA) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/.installed-%: $(METADATA) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@

@@ -1,0 +1,67 @@
+"The command line passes on what was typed, and answers in sentences"
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from mammo_uda.cli import app
+from mammo_uda.core.files import UserError
+
+@pytest.fixture
+def table1(monkeypatch):
+    "Type `mammo_uda table1 ...`; gives the answer, and what run_table1 was called with"
+    def type_in(*args, raises=None):
+        called = {}
+        def run_table1(**kwargs):
+            called.update(kwargs)
+            if raises: raise raises
+        monkeypatch.setitem(sys.modules, 'mammo_uda.experiment.table1', SimpleNamespace(run_table1=run_table1))
+        return CliRunner().invoke(app, ['table1', *args]), called
+    return type_in
+
+def test_nothing_given(table1):
+    res, called = table1()
+    assert res.exit_code == 0
+    assert called.pop('preset') == 'default'
+    assert all(o is None for o in called.values())
+
+def test_options_arrive(table1):
+    _, called = table1('--film', 'f/index.csv', '--digital', 'd/index.csv', '--preset', 'paper', '--size', '128', '--seeds', '2', '--data-seed', '100',
+                       '--arch', 'alexnet,resnet50', '--arch', 'alexnet_bn', '--weights', 'imagenet', '--device', 'cpu', '--workers', '1', '--out', 'r')
+    assert called == dict(film=Path('f/index.csv'), digital=Path('d/index.csv'), preset='paper', size=128, seeds=2, data_seed=100,
+                          arch=['alexnet', 'resnet50', 'alexnet_bn'], weights='imagenet', device='cpu', workers=1, out=Path('r'))
+
+@pytest.mark.parametrize('name', ['quick', 'tiny'])
+def test_short_presets(table1, name):
+    assert table1(f'--{name}')[1]['preset'] == name
+
+def test_two_presets_are_refused(table1):
+    res, called = table1('--preset', 'paper', '--tiny')
+    assert (res.exit_code, called) == (2, {})
+    assert '--preset, --quick and --tiny' in res.stderr
+
+def test_user_error_is_one_sentence(table1):
+    res, _ = table1(raises=UserError('--seeds must be 1 or more.'))
+    assert (res.exit_code, res.stderr, res.stdout) == (2, '--seeds must be 1 or more.\n', '')
+
+def test_ctrl_c(table1):
+    res, _ = table1(raises=KeyboardInterrupt())
+    assert (res.exit_code, res.stderr) == (130, 'Stopped; the same command goes on from here.\n')
+
+def test_fault_keeps_its_traceback(table1):
+    res, _ = table1(raises=KeyError('colour'))
+    assert isinstance(res.exception, KeyError)
+
+@pytest.mark.parametrize('args', [['table1', '--size', 'big'], ['table1', '--sise', '64'], ['tabel1'], ['predict']])
+def test_wrong_usage(args):
+    res = CliRunner().invoke(app, args)
+    assert res.exit_code == 2 and 'Traceback' not in res.output
+
+def test_predict(monkeypatch):
+    called = []
+    monkeypatch.setitem(sys.modules, 'mammo_uda.classify.learner', SimpleNamespace(predict_csv=lambda *args: called.extend(args)))
+    res = CliRunner().invoke(app, ['predict', 'model', 'new.csv', '--out', 's.csv'])
+    assert res.exit_code == 0, res.output
+    assert called == [Path('model'), Path('new.csv'), Path('s.csv')]

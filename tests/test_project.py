@@ -1,0 +1,103 @@
+"What is in settings.ini reaches everyone who installs the package"
+import ast, hashlib, os, shutil, subprocess, sys, tomllib
+from configparser import ConfigParser
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+import mammo_uda
+
+root = Path(__file__).parent.parent
+config = ConfigParser()
+config.read(root/'settings.ini')
+cfg = config['DEFAULT']
+project = tomllib.loads((root/'pyproject.toml').read_text())
+
+# what a keyword of setup() is called in pyproject.toml
+PYPROJECT_NAMES = dict(version=['version'], description=['description'], long_description=['readme'], long_description_content_type=['readme'],
+    keywords=['keywords'], author=['authors'], license_expression=['license'], classifiers=['classifiers'],
+    python_requires=['requires-python'], install_requires=['dependencies'], extras_require=['optional-dependencies'],
+    entry_points=['scripts', 'entry-points'], packages=[])
+
+def run(*args, cwd, **env):
+    res = subprocess.run([str(o) for o in args], cwd=cwd, env=os.environ | env, capture_output=True, text=True)
+    assert res.returncode == 0, res.stdout + res.stderr
+    return res.stdout.strip()
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory):
+    "The folder that an sdist of this project was installed into"
+    tmp = tmp_path_factory.mktemp('sdist')
+    names = 'settings.ini setup.py pyproject.toml MANIFEST.in README.md LICENSE'.split()
+    source = tmp/'source'
+    shutil.copytree(root/'mammo_uda', source/'mammo_uda', ignore=shutil.ignore_patterns('__pycache__'))
+    for name in names: shutil.copy(root/name, source)
+    run(sys.executable, '-m', 'build', '--sdist', '--no-isolation', '--outdir', tmp/'dist', source, cwd=tmp)
+    sdist, = (tmp/'dist').glob('*.tar.gz')
+    run(sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-build-isolation', '--no-index', '--target', tmp/'site', sdist, cwd=tmp)
+    return tmp/'site'
+
+def test_sdist_installs_and_knows_its_version(installed):
+    code = 'import mammo_uda, mammo_uda.cli; print(mammo_uda.__version__, mammo_uda.__file__)'
+    version, file = run(sys.executable, '-c', code, cwd=installed.parent, PYTHONPATH=str(installed)).split(' ', 1)
+    assert version == cfg['version']
+    assert Path(file).is_relative_to(installed)
+
+def test_sdist_holds_every_module(installed):
+    def modules(folder): return {o.relative_to(folder) for o in folder.rglob('*.py')}
+    assert modules(installed/'mammo_uda') == modules(root/'mammo_uda')
+
+def test_metadata_is_that_of_settings(installed):
+    meta, = (o/'METADATA' for o in installed.glob('mammo_uda-*.dist-info'))
+    lines = meta.read_text().splitlines()
+    for line in (f"Summary: {cfg['description']}", f"Requires-Python: >={cfg['min_python']}", f"License-Expression: {cfg['license']}",
+                 'Provides-Extra: lab', 'Provides-Extra: dev', *(f'Requires-Dist: {o}' for o in cfg['requirements'].split())):
+        assert line in lines
+    assert not [o for o in lines if o.startswith('Classifier: License')]
+    entry_points = next(installed.glob('mammo_uda-*.dist-info/entry_points.txt')).read_text()
+    assert 'mammo_uda = mammo_uda.cli:main' in entry_points and 'mammo_uda = mammo_uda._modidx:d' in entry_points
+
+def test_this_environment_has_the_version_of_settings():
+    assert distribution('mammo_uda').version == mammo_uda.__version__ == cfg['version'], 'run `make test`: it installs the new metadata'
+
+def test_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match='no_such_thing'): mammo_uda.no_such_thing
+
+def test_pyproject_names_what_setup_gives():
+    call, = (o for o in ast.walk(ast.parse((root/'setup.py').read_text())) if isinstance(o, ast.Call) and getattr(o.func, 'id', '') == 'setup')
+    given = {name for keyword in call.keywords for name in PYPROJECT_NAMES[keyword.arg]}
+    assert given == set(project['project']['dynamic'])
+    assert project['project']['name'] == cfg['lib_name']
+
+def test_nbdev_leaves_version_and_pyproject_alone():
+    assert project['tool']['nbdev'] == dict(put_version_in_init=False, update_pyproject=False)
+
+def test_the_only_licence_is_apache_2():
+    licences = {o.name for pattern in ('LICEN*', 'COPYING*', 'NOTICE*') for o in root.glob(pattern)}
+    assert licences == {'LICENSE'}
+    standard = 'cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30' # www.apache.org/licenses/LICENSE-2.0.txt
+    assert hashlib.sha256((root/'LICENSE').read_bytes()).hexdigest() == standard
+
+def test_requirements_are_minimum_versions():
+    for key in ('requirements', 'lab_requirements', 'dev_requirements'):
+        assert all('>=' in o and '==' not in o for o in cfg[key].split())
+
+def test_requirements_cover_all_imports():
+    imported = set()
+    for path in (root/'mammo_uda').rglob('*.py'):
+        for o in ast.walk(ast.parse(path.read_text())):
+            if isinstance(o, ast.Import): imported |= {a.name.split('.')[0] for a in o.names}
+            if isinstance(o, ast.ImportFrom) and not o.level: imported.add(o.module.split('.')[0])
+    packages = dict(PIL='pillow', skimage='scikit-image', sklearn='scikit-learn')
+    required = {o.split('>=')[0] for o in cfg['requirements'].split()}
+    assert {packages.get(o, o) for o in imported - set(sys.stdlib_module_names)} <= required | {'mammo_uda'}
+
+def test_import_is_fast():
+    code = 'import time; t = time.perf_counter(); import mammo_uda; print(time.perf_counter() - t)'
+    assert float(run(sys.executable, '-c', code, cwd=root)) < .1
+
+def test_help_is_light():
+    code = ("import sys; from mammo_uda.cli import app; app(['--help'], standalone_mode=False); "
+            "assert not {'torch', 'fastai', 'pandas', 'numpy'} & set(sys.modules)")
+    assert 'table1' in run(sys.executable, '-c', code, cwd=root)

@@ -1,0 +1,134 @@
+"Standardising: the breast is found, whatever lies around it, and comes out the same way round"
+import os, time
+from pathlib import Path
+import numpy as np, pandas as pd, pytest
+from mammo_uda.data.image import UnreadableImage, read_image
+from mammo_uda.data.standardise import (Frame, NoBreast, apply_frame, border_width, breast_mask, film_area, find_frame,
+                                        largest_region, resize, standardise)
+
+def breast(size=128, air=0., noise=.01, seed=0):
+    "A half ellipse, chest wall on the left, and its mask"
+    rows, cols = np.mgrid[:size,:size]/size
+    depth = 1 - ((rows-.5)/.4)**2 - (cols/.7)**2
+    image = air + .1*(depth>0) + .5*np.sqrt(np.clip(depth,0,1)) + np.random.default_rng(seed).normal(0, noise, depth.shape)
+    return np.clip(image,0,1).astype(np.float32), depth>0
+
+def overlap(a, b): return (a&b).sum()/(a|b).sum()
+
+@pytest.mark.parametrize('size', [96,128,160,227,384,1000])
+@pytest.mark.parametrize('air', [0,.08,.15])
+def test_the_breast_is_found_at_any_size_and_air_level(size, air):
+    image, truth = breast(size, air)
+    assert overlap(breast_mask(image), truth) > .95
+
+@pytest.mark.parametrize('gain', [.3,.6,1.5])
+def test_the_breast_is_found_at_any_exposure(gain):
+    image, truth = breast()
+    assert overlap(breast_mask(np.clip(image*gain,0,1)), truth) > .9
+
+def test_a_bright_muscle_does_not_hide_the_rest():
+    image, truth = breast()
+    rows, cols = np.mgrid[:128,:128]
+    image[truth & (rows+cols < 70)] = 1
+    assert overlap(breast_mask(image), truth) > .95
+
+@pytest.mark.parametrize('turn', range(4))
+@pytest.mark.parametrize('width', [2,5,9])
+def test_white_borders_are_cut_on_every_side(turn, width):
+    image, truth = breast(air=.07)
+    image[:width] = 1
+    area = film_area(np.rot90(image, turn))
+    inner, kept = np.rot90(np.arange(128*128).reshape(128,128)//128, turn)[area], np.rot90(image, turn)[area]
+    assert inner.min() >= width and kept.size > (128-width-3)*128
+
+def test_a_slanted_border_is_cut():
+    image, truth = breast(227, air=.07)
+    rows, cols = np.mgrid[:227,:227]
+    image[rows < 4+cols/60] = 1
+    assert (image[film_area(image)] == 1).mean() < .002
+
+def test_an_image_without_border_is_not_cut():
+    assert film_area(breast()[0]) == np.s_[0:128,0:128]
+    assert border_width(np.ones((128,128), bool)) == 0
+
+def test_labels_and_scratches_outside_are_blanked():
+    image, truth = breast(160, air=.05)
+    dirty = image.copy()
+    dirty[8:22,110:150] = dirty[60:150,140] = .9                       # a label and a scratch
+    dirty[78:81] = np.where(truth[78:81], dirty[78:81], .8)            # a scratch that runs into the breast
+    for size in 96, 160: # all but the root of the scratch is gone
+        assert (np.abs(standardise(dirty,size) - standardise(image,size)) > .2).mean() < .002
+
+@pytest.mark.parametrize('image', [np.zeros((128,128)), np.full((128,128),.5), np.ones((128,128)),
+                                   np.random.default_rng(0).uniform(0,.1,(128,128)), np.eye(128)])
+def test_no_breast(image):
+    with pytest.raises(NoBreast): standardise(image.astype(np.float32), 96)
+    assert issubclass(NoBreast, UnreadableImage)
+
+@pytest.mark.parametrize('size', [64,96,128,200])
+def test_the_standard_image(size):
+    image, _ = breast(160, air=.1)
+    out = standardise(image, size)
+    assert out.shape == (size,size) and out.dtype == np.float32 and 0 <= out.min() and out.max() <= image.max()
+    assert out[size//2,0] > .5 and not out[:,-2:].any()         # chest wall left, air right
+    assert (out == 0).mean() > .2                               # the grey of the film is gone
+    np.testing.assert_allclose(standardise(image[:,::-1], size), out, atol=1e-6)
+
+def test_aspect_is_kept_and_height_is_centred():
+    wide = np.zeros((50,200), np.float32)
+    wide[10:40,:150] = .6
+    out = standardise(wide, 100)
+    rows, cols = np.flatnonzero(out.any(1)), np.flatnonzero(out.any(0))
+    assert len(rows)/len(cols) == pytest.approx(30/150, abs=.05)
+    assert abs(rows[0] - (99-rows[-1])) <= 1 and cols[0] == 0
+
+def test_a_frame_moves_other_images_along():
+    image, truth = breast(160)
+    frame = find_frame(image[:,::-1])
+    assert isinstance(frame, Frame) and frame.flip
+    lesion = np.zeros((160,160), np.float32)
+    lesion[80,30] = 1
+    row, col = np.unravel_index(apply_frame(lesion[:,::-1], frame, 160).argmax(), (160,160))
+    top, bottom, left, right = frame.box
+    scale = 160/max(bottom-top, right-left)
+    assert abs(col - (30-(160-right))*scale) < 2 and abs(row - 80) < 3
+
+def test_standardising_twice_changes_little():
+    once = standardise(breast(160, air=.08)[0], 128)
+    assert np.abs(standardise(once,128)-once).mean() < .01
+
+def test_resize_keeps_the_mean_and_the_range():
+    image = np.random.default_rng(0).random((200,120), np.float32)
+    small = resize(image, (50,30))
+    assert small.shape == (50,30) and small.mean() == pytest.approx(image.mean(), abs=.01)
+    assert image.min() <= small.min() and small.max() <= image.max()
+
+def test_only_the_largest_region_stays_and_has_no_holes():
+    mask = np.zeros((100,100), bool)
+    mask[10:60,10:60] = mask[80:95,80:95] = True
+    mask[30:40,30:40] = False
+    found = largest_region(mask)
+    assert found[35,35] and not found[80:,80:].any()
+
+@pytest.mark.parametrize('size', [96,160])
+def test_small_images_are_quick(size):
+    image, _ = breast(size)
+    def seconds():
+        start = time.perf_counter()
+        standardise(image, size)
+        return time.perf_counter() - start
+    assert min(seconds() for _ in range(20)) < .02 # about 3 ms; room for a busy machine
+
+def real(name, n):
+    if 'MAMMO_UDA_DATA' not in os.environ: pytest.skip('MAMMO_UDA_DATA is not set')
+    folder = Path(os.environ['MAMMO_UDA_DATA'])/name
+    for row in pd.read_csv(folder/'index.csv').sample(n, random_state=0).to_dict('records'):
+        yield read_image(folder/row['file'], row.get('photometric'))
+
+@pytest.mark.parametrize('name', ['film_ddsm','ffdm_rsna'])
+def test_real_mammograms(name):
+    images = [standardise(image, 96) for image in real(name, 60)]
+    wall, tip = [np.mean([(image[:,part]>0).mean() for image in images]) for part in (np.s_[:5], np.s_[-5:])]
+    assert wall > .7 and tip < .2                                   # chest walls left
+    assert np.mean([(image>0).mean() for image in images]) > .3
+    assert np.mean([(image>.98).mean() for image in images]) < .02  # no white borders or markers
