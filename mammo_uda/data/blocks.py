@@ -146,7 +146,7 @@ class UnpairedDataLoaders(DataLoaders):
         titles = [self.domains[0]]*n + [self.domains[1]]*n
         for x, title, ax in zip([*xa[:n], *xb[:n]], titles, axs): Mammogram(x).show(ctx=ax, title=title)
 
-# %% ../../nbs/data/blocks.ipynb #0a193719
+# %% ../../nbs/data/blocks.ipynb #bd769413
 def unpaired_dls(
     a: list, # of `Shot`, domain A
     b: list, # of `Shot`, domain B
@@ -155,8 +155,9 @@ def unpaired_dls(
     device = None, # a torch device; CUDA where there is one
 ) -> UnpairedDataLoaders:
     "Unlabelled, unpaired mammograms of two domains as fastai `DataLoaders`."
-    block = DataBlock(blocks=(MammogramBlock, MammogramBlock), n_inp=2, get_y=RandomPartner(b), splitter=IndexSplitter([]))
+    block = DataBlock(blocks=(MammogramBlock, MammogramBlock), get_y=RandomPartner(b), splitter=IndexSplitter([]))
     dls = block.dataloaders(a, bs=bs, num_workers=0, device=device, dl_type=StepsDL, dl_kwargs=[dict(steps=steps), {}])
     dls.__class__ = UnpairedDataLoaders
+    dls.images = a, b
     dls.domains = [str(s[0].store.index.domain.iloc[s[0].at]) for s in (a, b)]
     return dls
