@@ -7,7 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/cli.html.md"""
 # %% auto #0
 __all__ = ['app', 'plain_errors', 'chosen_preset', 'split_names', 'table1', 'predict', 'main']
 
-# %% ../nbs/cli.ipynb #67f59128
+# %% ../nbs/cli.ipynb #b0afb819
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -87,7 +88,8 @@ def predict(
         from mammo_uda.classify.learner import predict_csv
         predict_csv(model, csv, out)
 
-# %% ../nbs/cli.ipynb #57a91028
+# %% ../nbs/cli.ipynb #e53bcfb3
 def main():
     "What the console script runs"
+    warnings.filterwarnings('ignore', message='`torch.jit.script`', category=FutureWarning, module=r'torch\.jit')
     app()

@@ -1,12 +1,15 @@
 "Steps under ill treatment: kills, faults, Ctrl-C, two starts at once"
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, time, warnings
 
 import psutil, pytest
+from fastcore.basics import num_cpus
 
 from mammo_uda.core.files import UserError
 from mammo_uda.experiment.steps import Step, fingerprint, in_order, run_lock, run_steps
 
 # --- the work of the steps; the children find this module through sys.path
+
+imported_by = os.getpid()
 
 def write(out, progress, text):
     (out/'text.txt').write_text(text)
@@ -17,6 +20,11 @@ def join(out, progress, **inputs):
 
 def environment(out, progress):
     (out/'threads.txt').write_text(os.environ['OMP_NUM_THREADS'] + os.environ['MKL_NUM_THREADS'])
+
+def processes(out, progress): (out/'pids.txt').write_text(f'{imported_by} {os.getpid()}')
+
+def warn(out, progress):
+    for about in ('jit.script', 'other'): warnings.warn(f'`torch.{about}` is deprecated.', FutureWarning)
 
 def user_error(out, progress): raise UserError('row 7 of film.csv has no label.')
 def fault(out, progress): raise KeyError('colour')
@@ -97,10 +105,25 @@ def test_workers_work_at_once(tmp_path):
 
 def test_threads_are_shared(tmp_path):
     s = step(environment)
-    before = os.environ.get('OMP_NUM_THREADS')
-    run_steps([s], tmp_path, workers=64)
-    assert (s.folder(tmp_path)/'threads.txt').read_text() == '11'
-    assert os.environ.get('OMP_NUM_THREADS') == before
+    before = os.environ.copy()
+    for workers, threads in ((64, 1), (1, num_cpus())):
+        run = tmp_path/str(workers)
+        run_steps([s], run, workers=workers)
+        assert (s.folder(run)/'threads.txt').read_text() == f'{threads}{threads}'
+    assert os.environ == before
+
+def test_modules_are_imported_once(tmp_path, monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', os.path.dirname(__file__))
+    steps = [step(processes, name) for name in 'ab']
+    run_steps(steps, tmp_path, workers=2)
+    (server_a, a), (server_b, b) = ((s.folder(tmp_path)/'pids.txt').read_text().split() for s in steps)
+    assert server_a == server_b and len({server_a, a, b, str(os.getpid())}) == 4
+    assert not psutil.pid_exists(int(server_a))
+
+def test_only_the_one_warning_is_silent(tmp_path, capfd):
+    run_steps([step(warn)], tmp_path)
+    err = capfd.readouterr().err
+    assert '`torch.other` is' in err and '`torch.jit.script` is' not in err
 
 def test_many_progress_calls(tmp_path):
     run_steps([step(chatty)], tmp_path)
@@ -194,3 +217,10 @@ def test_second_start_is_refused_and_the_lock_dies_with_its_holder(tmp_path):
 def test_import_is_light():
     code = "import sys, mammo_uda.experiment.steps; assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True, env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)))
+
+def test_imports_leave_the_gpu_alone():
+    "A forked child cannot use a GPU that the fork server has looked at"
+    code = ("import torch\ndef look(*args): raise AssertionError('the GPU was looked at')\n"
+            "torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = look\n"
+            "import mammo_uda.experiment.table1")
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)

@@ -10,7 +10,7 @@ __all__ = ['PRESETS', 'RATES', 'TRANSLATORS', 'prepare_phantom', 'prepare_csv', 
            'translation_steps', 'plan', 'choose_settings', 'check_csvs', 'claim_folder', 'gather', 'phantom_note',
            'gather_rejected', 'run_table1', 'tell_rejected']
 
-# %% ../../nbs/experiment/table1.ipynb #2daa345c
+# %% ../../nbs/experiment/table1.ipynb #5f144145
 import json
 import os
 import shutil
@@ -22,7 +22,7 @@ import torch
 from rich import get_console
 
 from ..classify.learner import classifier_learner, load_classifier, predict, save_classifier
-from ..classify.networks import ARCHS, make_net
+from ..classify.networks import ARCHS, make_net, quick_batchnorm
 from ..core.files import UserError, write_whole
 from ..core.training import ReportProgress, Resume, pick_device, seed_all
 from ..data.blocks import labelled_dls, shots, unpaired_dls
@@ -36,22 +36,26 @@ from .steps import Step, fingerprint, in_order, run_steps
 from ..translate.cyclegan import SampleGrid, cyclegan_learner
 from ..translate.translator import Translator, load_translator, save_translator, translate_store
 
-# %% ../../nbs/experiment/table1.ipynb #9806bb22
+# %% ../../nbs/experiment/table1.ipynb #ad509872
 PRESETS = dict(
     default=dict(size=64, patients=300, seeds=3, archs=['alexnet_bn','resnet50'], recipe='uda',
                  gan=dict(filters=16, blocks=3, d_filters=32, d_layers=2, epochs=10, steps=50, bs=2),
-                 classifier=dict(start=4, finish=2, steps=40, bs=32)))
+                 classifier=dict(start=dict(alexnet=3, alexnet_bn=3, resnet50=5), finish=2, steps=30, bs=32)))
 PRESETS['quick'] = PRESETS['default'] | dict(seeds=1, patients=180,
-                 gan=PRESETS['default']['gan'] | dict(steps=20), classifier=dict(start=3, finish=1, steps=30, bs=32))
+                 gan=PRESETS['default']['gan'] | dict(steps=20),
+                 classifier=dict(start=dict(alexnet=2, alexnet_bn=2, resnet50=3), finish=1, steps=30, bs=32))
 PRESETS['tiny'] = PRESETS['default'] | dict(size=32, patients=15, seeds=1, archs=['alexnet_bn'],
                  gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=1, steps=2, bs=2),
-                 classifier=dict(start=1, finish=1, steps=2, bs=8))
+                 classifier=dict(start=dict.fromkeys(ARCHS, 1), finish=1, steps=2, bs=8))
 PRESETS['paper'] = dict(size=256, patients=1000, seeds=3, archs=['alexnet','resnet50'], recipe='uda-plain',
                  gan=dict(filters=64, blocks=9, d_filters=64, d_layers=3, epochs=200, steps=None, bs=1),
-                 classifier=dict(start=20, finish=20, steps=120, bs=32))
+                 classifier=dict(start=dict.fromkeys(ARCHS, 20), finish=20, steps=120, bs=32))
 
-# %% ../../nbs/experiment/table1.ipynb #5eccf1bc
-RATES = {'none': dict(alexnet=1e-3, alexnet_bn=1e-3, resnet50=2e-3), 'learned': dict(alexnet=1e-4, alexnet_bn=5e-4, resnet50=1e-3)}
+# %% ../../nbs/experiment/table1.ipynb #9813d98e
+RATES = dict(
+    none=dict(alexnet=1e-3, alexnet_bn=1e-3, resnet50=2e-3), # from random weights
+    foreign=dict(alexnet=1e-4, alexnet_bn=3e-4, resnet50=5e-4), # from ImageNet's or a file
+    own=dict(alexnet=1e-4, alexnet_bn=3e-4, resnet50=7e-4)) # from the first part of the training
 
 # %% ../../nbs/experiment/table1.ipynb #4af73e5e
 def prepare_phantom(
@@ -116,7 +120,7 @@ def synthesise(
     synthesised = translate_store(there, store, out/'synthesised', store.where(split='train'), progress=progress)
     translate_store(back, synthesised, out/'reconstructed', np.arange(min(64, len(synthesised))))
 
-# %% ../../nbs/experiment/table1.ipynb #fbdf5ea3
+# %% ../../nbs/experiment/table1.ipynb #e115e7dc
 def start_classifier(
     out, # folder to fill, a Path
     progress, # called with (done, total)
@@ -131,7 +135,7 @@ def start_classifier(
     seed_all(seed)
     store, net = PixelStore(store), make_net(arch, weights)
     fit_classifier(net, shots(store, split='train'), out, progress, epochs, steps, bs, seed, device,
-                   lr=RATES['none' if weights == 'none' else 'learned'][arch])
+                   lr=RATES['none' if weights == 'none' else 'foreign'][arch])
     save_classifier(net, out, arch, store.size)
 
 # %% ../../nbs/experiment/table1.ipynb #372cf694
@@ -151,7 +155,7 @@ def fit_classifier(
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
     (out/'checkpoint.pt').unlink()
 
-# %% ../../nbs/experiment/table1.ipynb #3ca266bc
+# %% ../../nbs/experiment/table1.ipynb #f4eb6f76
 def finish_classifier(
     out, # folder to fill, a Path
     progress, # called with (done, total)
@@ -165,10 +169,11 @@ def finish_classifier(
 ):
     "Trains a classifier to its end by one method and scores the test images of both domains."
     net, about = load_classifier(started, device)
+    quick_batchnorm(net, .1) # statistics of two domains need more than the last few batches
     stores = {'film': PixelStore(film), 'digital': PixelStore(digital)}
     items = shots(stores[source], split='train')
     if translated: items += shots(PixelStore(translated/'synthesised'))
-    fit_classifier(net, items, out, progress, epochs, steps, bs, seed+1000, device, lr=RATES['learned'][about['arch']])
+    fit_classifier(net, items, out, progress, epochs, steps, bs, seed+1000, device, lr=RATES['own'][about['arch']])
     who = dict(train_domain=source, method=method, seed=seed)
     save_classifier(net, out, about['arch'], about['size'], **who)
     scores = pd.concat([score(net, s) for s in stores.values()], ignore_index=True)
@@ -184,7 +189,7 @@ def score(
     about = store.index.iloc[rows][['image_id','patient','domain','label']].rename(columns=dict(domain='test_domain'))
     return about.assign(prob=predict(net, store, rows))
 
-# %% ../../nbs/experiment/table1.ipynb #4902b400
+# %% ../../nbs/experiment/table1.ipynb #1cf3759c
 def classifier_steps(
     stores: dict, # domain to the `Step` that prepares it
     translated: dict, # source domain to the `Step` that synthesises from it
@@ -197,8 +202,8 @@ def classifier_steps(
     c, device = settings['classifier'], settings['device']
     length = dict(steps=c['steps'], bs=c['bs'], seed=seed, device=device)
     cost = {'resnet50': 5.}.get(arch, 3.)
-    started = Step(f'start-{arch}-{source}-{seed}', here('start_classifier'), length | dict(epochs=c['start'], arch=arch, weights=settings['weights']),
-                   dict(store=stores[source]), weight=cost*c['start'])
+    started = Step(f'start-{arch}-{source}-{seed}', here('start_classifier'), length | dict(epochs=c['start'][arch], arch=arch, weights=settings['weights']),
+                   dict(store=stores[source]), weight=cost*c['start'][arch])
     def finish(method, **more):
         return Step(f'{method}-{arch}-{source}-{seed}', here('finish_classifier'), length | dict(epochs=c['finish'], source=source, method=method),
                     dict(started=started, **stores, **more), weight=cost*c['finish'])

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/networks.html.md"""
 
 # %% auto #0
 __all__ = ['GREYS', 'init_weights', 'conv_norm', 'ResBlock', 'upsample', 'resnet_layers', 'radial_power', 'match_spectra',
-           'match_tones', 'MatchedStart', 'match_look', 'Generator', 'n_params', 'patch_discriminator']
+           'match_tones', 'breast_area', 'MatchedStart', 'match_look', 'Generator', 'n_params', 'patch_discriminator']
 
 # %% ../../nbs/translate/networks.ipynb #446391d1
 import numpy as np
@@ -110,7 +110,15 @@ def match_tones(
     share = np.searchsorted(np.sort(a), GREYS)/len(a)
     return np.quantile(b, share).astype(np.float32)
 
-# %% ../../nbs/translate/networks.ipynb #a09aeae5
+# %% ../../nbs/translate/networks.ipynb #d56d2987
+def breast_area(
+    x: torch.Tensor, # [N, 1, H, W] in -1..1, background -1
+) -> torch.Tensor: # bool [N, 1, H, W]
+    "Where the breast is, single black pixels inside it included."
+    grown = F.max_pool2d((x > -1).float(), 3, 1, 1)
+    return -F.max_pool2d(-grown, 3, 1, 1) > 0
+
+# %% ../../nbs/translate/networks.ipynb #3c907ab5
 class MatchedStart(nn.Module):
     "A learnable filter and a fixed tone curve; changes nothing until they are given."
     def __init__(self,
@@ -123,7 +131,7 @@ class MatchedStart(nn.Module):
 
     def filtered(self, x):
         "The image behind the filter; background is filled with the breast's mean first."
-        inside = x > -1
+        inside = breast_area(x)
         mean = (x*inside).sum((2,3), True)/inside.sum((2,3), True).clamp(min=1)
         return self.filter(F.pad(torch.where(inside, x, mean), [self.filter.kernel_size[0]//2]*4, 'reflect'))
 
@@ -146,7 +154,7 @@ def match_look(
     start.curve.copy_(torch.from_numpy(match_tones(filtered[a > 0], b[b > 0]*2-1)))
     return start
 
-# %% ../../nbs/translate/networks.ipynb #04c83ca4
+# %% ../../nbs/translate/networks.ipynb #e512bb74
 class Generator(nn.Module):
     "A ResNet generator, image `[N, C, H, W]` in -1..1 to image."
     def __init__(self,
@@ -164,7 +172,7 @@ class Generator(nn.Module):
 
     def forward(self, x):
         if self.start is None: return torch.tanh(self.layers(x))
-        return torch.where(x > -1, self.start(x) + self.layers(x), -1.)
+        return torch.where(breast_area(x), self.start(x) + self.layers(x), -1.)
 
 # %% ../../nbs/translate/networks.ipynb #f3cfaec4
 def n_params(
