@@ -3,7 +3,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 METADATA := settings.ini setup.py pyproject.toml
 
-.PHONY: table1 test lab
+.PHONY: table1 test lab readme
 .DELETE_ON_ERROR:
 
 table1: .venv/.installed
@@ -15,6 +15,11 @@ test: .venv/.installed-dev
 
 lab: .venv/.installed-lab
 	$(BIN)/jupyter lab --notebook-dir nbs $(ARGS)
+
+# GitHub shows README.md from the top folder, the notebook lies in nbs/
+readme: .venv/.installed-dev
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	sed -i 's|](images/|](nbs/images/|' README.md
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -169,6 +169,12 @@ def test_error_in_on_done_stops_the_run(tmp_path):
 
 # --- stops
 
+def test_dead_fork_server(tmp_path, monkeypatch):
+    (tmp_path/'broken_steps.py').write_text('1/0')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with pytest.raises(UserError, match='Step broken could not be started'): run_steps([Step('broken', 'broken_steps:work')], tmp_path/'run')
+    run_steps([step(write, text='a')], tmp_path/'run')
+
 def alive(pid):
     try: return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess: return False

@@ -8,10 +8,9 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/learner.html.md"""
 __all__ = ['BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'predict', 'save_classifier', 'load_classifier',
            'predict_csv']
 
-# %% ../../nbs/classify/learner.ipynb #721b6e07
+# %% ../../nbs/classify/learner.ipynb #47247959
 import json
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +23,7 @@ from fastcore.foundation import L
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from ..core.files import UserError, whole_folder, write_whole
+from ..core.files import UserError, write_whole
 from ..core.training import StopOnNaN, fused, pick_device
 from .networks import ARCHS, make_net
 from ..data.dataset import Dataset

@@ -8,15 +8,13 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/blocks.html.md"""
 __all__ = ['Shot', 'shots', 'Mammogram', 'LoadShot', 'Findings', 'DescribeShot', 'mammogram_augment', 'StepsDL', 'MammogramBlock',
            'labelled_dls', 'RandomPartner', 'UnpairedDataLoaders', 'unpaired_dls']
 
-# %% ../../nbs/data/blocks.ipynb #e53b1e94
+# %% ../../nbs/data/blocks.ipynb #db9c6b71
 import random
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from fastcore.basics import store_attr
-from fastcore.foundation import L
-from fastcore.meta import delegates
 from fasttransform import Transform
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TitledStr

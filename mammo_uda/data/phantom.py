@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/phantom.html.md"""
 
 # %% auto #0
 __all__ = ['SIDES', 'VIEWS', 'DOMAINS', 'power_noise', 'strands', 'smoothstep', 'sheet', 'outline', 'pectoral_muscle', 'ducts',
-           'tissue', 'Lesion', 'draw_lesion', 'mass', 'calcifications', 'place_lesion', 'add_lesion', 'Anatomy',
-           'draw_patient', 'anatomy', 'film_density', 'film_marks', 'digital_image', 'render', 'acquire',
+           'breast_tissue', 'Lesion', 'draw_lesion', 'mass', 'calcifications', 'place_lesion', 'add_lesion', 'Anatomy',
+           'draw_patient', 'anatomy', 'film_density', 'film_marks', 'digital_image', 'expose', 'acquire',
            'sheet_height', 'known_answer', 'phantom_index', 'phantom_store']
 
 # %% ../../nbs/data/phantom.ipynb #2ec66cb5
@@ -93,8 +93,8 @@ def ducts(
     wave = np.sin(rng.integers(9,14)*angle + 1.2*power_noise(rng, y.shape) + rng.uniform(0,6))
     return np.exp(-(wave/.25)**2 - distance/.2)*smoothstep(distance/.05)
 
-# %% ../../nbs/data/phantom.ipynb #3c39356b
-def tissue(
+# %% ../../nbs/data/phantom.ipynb #93a3aa19
+def breast_tissue(
     rng: np.random.Generator,
     y: np.ndarray, x: np.ndarray, # coordinates from `sheet`
     nipple: tuple, # its y, x
@@ -202,7 +202,7 @@ def draw_patient(
     density, ill, side = rng.uniform(-.9,.5), rng.random() < positive, str(rng.choice(SIDES))
     return density, side if ill else None, draw_lesion(rng)
 
-# %% ../../nbs/data/phantom.ipynb #4005e7a9
+# %% ../../nbs/data/phantom.ipynb #b673b143
 def anatomy(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -219,7 +219,7 @@ def anatomy(
     inside = r < 1
     thickness = np.sqrt(np.clip(1-np.clip(r,0,1)**rng.uniform(4,7), 0, 1))
     muscle = pectoral_muscle(rng, y, x) if view == 'MLO' else np.zeros_like(y)
-    per_thickness = tissue(rng, y, x, nipple, density)*(1-.4*muscle) + .42*muscle
+    per_thickness = breast_tissue(rng, y, x, nipple, density)*(1-.4*muscle) + .42*muscle
     mask = np.zeros_like(inside)
     if side == ill_side:
         at = place_lesion(rng, (r < .75) & (muscle < .01), nipple, lesion.depth)
@@ -270,8 +270,8 @@ def digital_image(
     sharp = equal + 1.5*(equal-gaussian_filter(equal, .012*h))
     return np.clip((sharp+rng.uniform(.2,.28))/rng.uniform(1.2,1.4), 0, 1)*a.breast
 
-# %% ../../nbs/data/phantom.ipynb #2cb905cd
-def render(
+# %% ../../nbs/data/phantom.ipynb #98e5bc21
+def expose(
     a: Anatomy,
     domain: str, # 'film' or 'digital'
     side: str, # 'L' or 'R'
@@ -281,7 +281,7 @@ def render(
     image = (3.6-film_marks(rng, film_density(rng, a.attenuation)))/3.55 if domain == 'film' else digital_image(rng, a)
     return (image if side == 'L' else image[:,::-1]).astype(np.float32)
 
-# %% ../../nbs/data/phantom.ipynb #192deaf2
+# %% ../../nbs/data/phantom.ipynb #a6b97f88
 def acquire(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -294,7 +294,7 @@ def acquire(
     "An anatomy and its image in one domain."
     a = anatomy(patient, side, view, height, seed, positive)
     rng = np.random.default_rng([seed, patient, SIDES.index(side), VIEWS.index(view), 1+DOMAINS.index(domain)])
-    return a, render(a, domain, side, rng)
+    return a, expose(a, domain, side, rng)
 
 # %% ../../nbs/data/phantom.ipynb #d00388b6
 def sheet_height(

@@ -7,12 +7,13 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/steps.html.md"""
 # %% auto #0
 __all__ = ['QUIET', 'fingerprint', 'Step', 'in_order', 'run_lock', 'Child', 'in_words', 'time_left', 'run_steps']
 
-# %% ../../nbs/experiment/steps.ipynb #d291f11b
+# %% ../../nbs/experiment/steps.ipynb #a8920622
 import fcntl, hashlib, multiprocessing, os, signal, sys, traceback
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import _forkserver
 from pathlib import Path
@@ -118,10 +119,11 @@ def _work(name, fn, out, kwargs, pipe):
     except UserError as e: pipe.send(('error', str(e)))
     except Exception as e: pipe.send(('error', _log_error(name, out, e)))
 
-# %% ../../nbs/experiment/steps.ipynb #e877b96c
+# %% ../../nbs/experiment/steps.ipynb #d538a3ae
 @contextmanager
 def _hold_interrupts():
     "Start processes that do not hear Ctrl-C, not even while they load"
+    resource_tracker.ensure_running() # its start would let them through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -134,7 +136,7 @@ def _environment(threads):
     quiet = os.environ.get('PYTHONWARNINGS')
     return dict(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), PYTHONWARNINGS=f'{quiet},{QUIET}' if quiet else QUIET)
 
-# %% ../../nbs/experiment/steps.ipynb #85d30407
+# %% ../../nbs/experiment/steps.ipynb #a617a50f
 _forks = multiprocessing.get_context('forkserver') # a fork of the parent would copy its threads and locks in an unknown state
 
 class Child:
@@ -151,8 +153,13 @@ class Child:
         self.pipe, childs_end = _forks.Pipe(duplex=False)
         work = import_module('mammo_uda.experiment.steps')._work # a child cannot find what a notebook defines
         self.process = _forks.Process(target=work, args=(step.name, step.fn, self.out, step.kwargs(run), childs_end))
-        with _hold_interrupts(), modified_env(**_environment(threads)): self.process.start()
+        with _hold_interrupts(), modified_env(**_environment(threads)): self._start()
         childs_end.close()
+
+    def _start(self):
+        try: self.process.start()
+        except (EOFError, ConnectionError): # if it could not import its modules, it has said why on stderr
+            raise UserError(f"Step {self.step.name} could not be started, because the fork server has died; start the same command again.") from None
 
     def listen(self):
         "Hear what the child has to say; true once it is over"

@@ -81,7 +81,7 @@ def prepare_csv(
     "Reads, splits and standardises the user's images of a domain."
     if not (out/'store.json').exists(): build_store(Dataset.from_csv(csv, domain).split_patients(seed=seed), out, size, progress=progress)
 
-# %% ../../nbs/experiment/table1.ipynb #04474e90
+# %% ../../nbs/experiment/table1.ipynb #25cafd27
 def train_gan(
     out, # folder to fill, a Path
     progress, # called with (done, total)
@@ -99,8 +99,9 @@ def train_gan(
     learn = cyclegan_learner(dls, recipe, **net, cbs=[Resume(out/'checkpoint.pt', seed), ReportProgress(progress),
                                                      SampleGrid(out, max(1, epochs//5))])
     with learn.no_bar(), learn.no_logging(): learn.fit_flat_lin(epochs)
-    losses = pd.DataFrame(learn.recorder.values, columns=learn.recorder.metric_names[1:-1])
-    write_whole(out/'losses.csv', losses.to_csv(index=False))
+    names = list(learn.recorder.metric_names[1:-1])
+    losses = [row for row in learn.recorder.values if len(row) == len(names)] # an epoch gone through before a stop has none
+    write_whole(out/'losses.csv', pd.DataFrame(losses, columns=names).to_csv(index=False))
     for (source, target), G in zip((DOMAINS, DOMAINS[::-1]), (learn.model.G_AB, learn.model.G_BA)):
         save_translator(Translator(G, source, target, stores[0].size), out/f'{source}-{target}')
     (out/'checkpoint.pt').unlink()
