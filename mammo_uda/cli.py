@@ -7,13 +7,14 @@ Docs: https://mammo-uda.github.io/mammo_uda/cli.html.md"""
 # %% auto #0
 __all__ = ['app', 'plain_errors', 'chosen_preset', 'split_names', 'table1', 'predict', 'main']
 
-# %% ../nbs/cli.ipynb #b0afb819
+# %% ../nbs/cli.ipynb #b19d139b
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import print
 from typer import Argument, Option
 
 from .core.files import UserError
@@ -52,7 +53,7 @@ def split_names(
     "Names from an option that can be repeated and can hold commas"
     return [name.strip() for value in values or [] for name in value.split(',') if name.strip()] or None
 
-# %% ../nbs/cli.ipynb #506f5278
+# %% ../nbs/cli.ipynb #2d704b49
 @app.command()
 def table1(
     film: Annotated[Path, Option(metavar='CSV', help="Your film mammograms; without --film and --digital the embedded phantom is used.")] = None,
@@ -73,10 +74,10 @@ def table1(
     with plain_errors():
         name = chosen_preset(preset, quick, tiny)
         from mammo_uda.experiment.table1 import run_table1
-        run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch),
-                   weights=weights, device=device, workers=workers, out=out)
+        print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch),
+                         weights=weights, device=device, workers=workers, out=out))
 
-# %% ../nbs/cli.ipynb #cb62568b
+# %% ../nbs/cli.ipynb #4ac16dfb
 @app.command()
 def predict(
     model: Annotated[Path, Argument(help="A trained classifier, from the steps folder of a run.")],
@@ -86,7 +87,8 @@ def predict(
     "Score new images with a trained classifier."
     with plain_errors():
         from mammo_uda.classify.learner import predict_csv
-        predict_csv(model, csv, out)
+        scored = predict_csv(model, csv, out)
+        print(f"{scored.prob.notna().sum()} images scored, {scored.prob.isna().sum()} could not be read: see {out}")
 
 # %% ../nbs/cli.ipynb #e53bcfb3
 def main():

@@ -60,7 +60,7 @@ OWN = ['--film', 'film/index.csv', '--digital', 'digital/index.csv']
     (['--device', 'abacus'],                         ['--device abacus']),
     (['--weights', 'no.pth'],                        ['no.pth']),
     (['--out', 'begun', '--data-seed', '8'],         ['--out begun', 'data_seed 7']),
-    ([*OWN, '--out', 'begun', '--data-seed', '7'],   ['--out begun', 'patients']),
+    ([*OWN, '--out', 'begun', '--data-seed', '7'],   ['--out begun', 'images phantoms']),
     (['--out', 'a_file'],                            ['--out a_file']),
     (['--out', 'a_file/run'],                        ['--out a_file/run']),
 ])
@@ -85,47 +85,53 @@ def test_bad_list(there, changed, words):
 
 # --- single images
 
-BAD = {'missing.png': 'there', 'truncated.png': '', 'text.png': '', 'black.png': '', 'text.dcm': ''}
+BAD = {'missing.png':   'No such file',
+       'truncated.png': 'truncated',
+       'text.png':      'not a DICOM, PNG, TIFF, PGM or JPEG file',
+       'black.png':     'all black',
+       'text.dcm':      'not a DICOM, PNG, TIFF, PGM or JPEG file'}
 
-def make_images(folder, files):
+def make_images(folder):
     "Noisy half discs"
     folder.mkdir()
     y, x = np.mgrid[:64,:64]
-    for i,file in enumerate(files):
+    for i,file in enumerate(FILES):
         disc = (1.2 - np.hypot(y-32, x)/(16+i)).clip(0, 1)
         noisy = disc*np.random.default_rng(i).uniform(.8, 1, (64,64))
         Image.fromarray((noisy*65535).astype('uint16')).save(folder/file)
 
 def spoil(folder):
-    "The images of `BAD`, bad each in its own way"
+    "The images of `BAD`"
     (folder/'truncated.png').write_bytes((folder/'0.png').read_bytes()[:300])
-    Image.fromarray(np.zeros((64,64), 'uint8')).save(folder/'black.png')
     for file in ('text.png','text.dcm'): (folder/file).write_text('Dear reader, this is no image.')
+    Image.fromarray(np.zeros((64,64), 'uint8')).save(folder/'black.png')
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    "A run on own images, some of them bad: its folder, and what it said"
-    tmp = tmp_path_factory.mktemp('own')
-    for domain in ('film','digital'): make_images(tmp/domain, FILES)
-    spoil(tmp/'film')
-    good, bad = columns(FILES), columns(list(BAD), first_patient=12) | dict(split=['train']*len(BAD))
-    write_list(tmp/'film', **{k if k != 'path' else 'files': [*good[k], *bad[k]] for k in good})
-    write_list(tmp/'digital', FILES, scanner=['A']*12)
-    return tmp/'run', table1('--film', tmp/'film/index.csv', '--digital', tmp/'digital/index.csv', '--out', tmp/'run')
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    "The user's own images of both domains, all good"
+    monkeypatch.chdir(tmp_path)
+    for domain in ('film','digital'):
+        make_images(Path(domain))
+        write_list(Path(domain), FILES, scanner=[domain]*len(FILES))
+    return tmp_path
 
-def test_single_bad_images_are_left_out_with_a_reason(run):
-    folder, result = run
+def test_single_bad_images_are_left_out_with_a_reason(own):
+    spoil(own/'film')
+    good, bad = columns(FILES), columns(list(BAD), first_patient=len(FILES)) | dict(split=['train']*len(BAD))
+    pd.DataFrame({k: [*good[k], *bad[k]] for k in good}).to_csv('film/index.csv', index=False)
+    result = table1(*OWN, '--out', 'run')
     assert result.exit_code == 0, result.stderr
-    rejected = pd.read_csv(folder/'rejected.csv')
-    assert rejected['domain'].eq('film').all() and rejected['row'].tolist() == [14, 15, 16, 17, 18]
-    print(rejected.to_string()); print(result.stdout)
-    assert (folder/'index.html').exists()
+    rejected = pd.read_csv('run/rejected.csv')
+    assert rejected['domain'].tolist() == ['film']*len(BAD)
+    assert rejected['row'].tolist() == [14, 15, 16, 17, 18]
+    for found, expected in zip(rejected['reason'], BAD.values()): assert expected in found
+    said = ' '.join(result.stdout.split())
+    assert '5 of 17 images could not be used; see rejected.csv' in said and 'row 14, No such file' in said
+    assert str(own) not in said + rejected.to_csv()
+    assert Path('run/index.html').exists()
 
-def test_every_image_unreadable(run):
-    folder, _ = run
-    before = content(folder)
-    film = write_list(folder.parent/'film', ['text.png', *FILES[1:]])
-    for file in FILES: (folder.parent/'film'/file).write_text('no image')
-    result = table1('--film', film, '--digital', folder.parent/'digital/index.csv', '--out', folder)
-    check_refused(result, 'None of the 12 images', 'film/index.csv', 'row 2')
-    assert content(folder).items() >= before.items()
+def test_every_image_unreadable(own):
+    for file in FILES: (own/'digital'/file).write_text('no image')
+    result = table1(*OWN, '--out', 'run', '--workers', '1')
+    check_refused(result, 'None of the 12 images', 'digital/index.csv', 'row 2')
+    assert list(Path('run/steps').glob('prepare-film-*/store.json'))

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -61,7 +62,11 @@ def test_wrong_usage(args):
 
 def test_predict(monkeypatch):
     called = []
-    monkeypatch.setitem(sys.modules, 'mammo_uda.classify.learner', SimpleNamespace(predict_csv=lambda *args: called.extend(args)))
+    def predict_csv(*args):
+        called.extend(args)
+        return pd.DataFrame(dict(prob=[.2, .7, None]))
+    monkeypatch.setitem(sys.modules, 'mammo_uda.classify.learner', SimpleNamespace(predict_csv=predict_csv))
     res = CliRunner().invoke(app, ['predict', 'model', 'new.csv', '--out', 's.csv'])
     assert res.exit_code == 0, res.output
     assert called == [Path('model'), Path('new.csv'), Path('s.csv')]
+    assert '2 images scored, 1 could not be read: see s.csv' in res.output

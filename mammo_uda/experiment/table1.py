@@ -7,8 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'RATES', 'TRANSLATORS', 'prepare_phantom', 'prepare_csv', 'train_gan', 'synthesise', 'start_classifier',
            'fit_classifier', 'finish_classifier', 'score', 'classifier_steps', 'here', 'prepare_steps',
-           'translation_steps', 'plan', 'choose_settings', 'check_csvs', 'claim_folder', 'gather', 'phantom_note',
-           'gather_rejected', 'run_table1', 'tell_rejected']
+           'translation_steps', 'plan', 'choose_settings', 'check_csvs', 'claim_folder', 'gather', 'gather_rejected',
+           'run_table1', 'tell_rejected']
 
 # %% ../../nbs/experiment/table1.ipynb #5f144145
 import json
@@ -252,7 +252,7 @@ def plan(
         finals += [s for arch in settings['archs'] for source in DOMAINS for s in classifier_steps(stores, translated, source, arch, seed, settings)]
     return stores, translations, finals
 
-# %% ../../nbs/experiment/table1.ipynb #6e42d410
+# %% ../../nbs/experiment/table1.ipynb #6752fa16
 def choose_settings(
     preset: str = 'default', # one of `PRESETS`
     size: int = None, # px; `None` takes the preset's, as below
@@ -268,6 +268,7 @@ def choose_settings(
     if weights == 'imagenet' and not arch: given['archs'] = ['alexnet','resnet50']
     settings = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
     settings |= dict(preset=preset, data_seed=data_seed or 0, weights=weights or 'none', device=device)
+    settings['images'] = f"phantoms of {settings['patients']} patients a domain"
     check_size(settings['size'])
     if settings['seeds'] < 1: raise UserError(f"--seeds is {settings['seeds']}: give at least 1.")
     for a in settings['archs']:
@@ -289,7 +290,7 @@ def check_csvs(
         raise UserError(f"--film and --digital are the same list, {film}: give the images of two domains.")
     return csvs
 
-# %% ../../nbs/experiment/table1.ipynb #0e986eb0
+# %% ../../nbs/experiment/table1.ipynb #22b49c49
 def claim_folder(
     run, # folder of the run, a Path
     settings: dict, # of the run
@@ -301,16 +302,16 @@ def claim_folder(
         if not path.exists(): write_whole(path, json.dumps(settings, indent=1))
     except OSError as e: raise UserError(f"--out {run} cannot be used as a folder ({e.strerror}): give another one.") from None
     there = json.loads(path.read_text())
-    for k in settings.keys() - {'seeds'}:
-        if there.get(k) != settings[k]:
-            raise UserError(f"--out {run} holds a run with {k} {there.get(k)}, not {settings[k]}: give another folder, or the same settings.")
+    for k in ['images', *settings.keys() - {'seeds','images'}]:
+        if there.get(k) != settings.get(k):
+            raise UserError(f"--out {run} holds a run with {k} {there.get(k)}, not {settings.get(k)}: give another folder, or the same settings.")
 
 # %% ../../nbs/experiment/table1.ipynb #e4007f27
 TRANSLATORS = {
     'uda': "uda (Cycle-GAN that learns the residual to a matched spectrum and histogram)",
     'uda-plain': "uda-plain (reference Cycle-GAN: cycle 10, identity 0.5, lr 2e-4)"}
 
-# %% ../../nbs/experiment/table1.ipynb #1749a4cb
+# %% ../../nbs/experiment/table1.ipynb #1257eae5
 def gather(
     run, # folder of the run, a Path
     settings: dict, # of the run
@@ -321,7 +322,8 @@ def gather(
     def inside(step): return str(step.folder(run).relative_to(run))
     done = [s for s in finals if s.folder(run).exists()]
     scores = pd.concat([pd.read_parquet(s.folder(run)/'scores.parquet') for s in done], ignore_index=True)
-    note = f"preset {settings['preset']}, {settings['size']} px, {phantom_note(settings) if settings['patients'] else 'own images'}"
+    images = settings['images'] if settings['images'].startswith('phantoms') else 'own images'
+    note = f"preset {settings['preset']}, {settings['size']} px, {images}, data seed {settings['data_seed']}"
     manifest = dict(stores={d: inside(s) for d, s in stores.items()}, translator=TRANSLATORS[settings['recipe']], note=note,
                     translations=[dict(seed=seed, domain=a, to=DOMAINS[1-DOMAINS.index(a)], synthesised=inside(s)+'/synthesised',
                                        reconstructed=inside(s)+'/reconstructed')
@@ -329,13 +331,6 @@ def gather(
     write_scores(scores, run/'scores.parquet')
     write_whole(run/'manifest.json', json.dumps(manifest, indent=1))
     return Table1(scores, manifest['translator'], note)
-
-# %% ../../nbs/experiment/table1.ipynb #829a8b7d
-def phantom_note(
-    settings: dict, # of the run
-) -> str:
-    "What images a run on phantoms had."
-    return f"phantoms of {settings['patients']} patients a domain, data seed {settings['data_seed']}"
 
 # %% ../../nbs/experiment/table1.ipynb #ce87195b
 def gather_rejected(
@@ -347,7 +342,7 @@ def gather_rejected(
     write_whole(run/'rejected.csv', rejected.to_csv(index=False))
     return rejected
 
-# %% ../../nbs/experiment/table1.ipynb #21b674e8
+# %% ../../nbs/experiment/table1.ipynb #6dc95843
 def run_table1(
     film = None, digital = None, # the user's CSVs; neither for the phantom
     out = None, # folder of the run; 'runs/' and the preset's name if `None`
@@ -357,7 +352,7 @@ def run_table1(
     "Makes Table 1: the whole job, or what is missing of it."
     settings = choose_settings(**options)
     csvs = check_csvs(film, digital, settings['data_seed'])
-    if csvs: settings['patients'] = None
+    if csvs: settings |= dict(images=' and '.join(fingerprint(csv) for csv in csvs.values()), patients=None)
     if settings['weights'] != 'none':
         for arch in settings['archs']: make_net(arch, settings['weights'])
     run = Path(out or Path('runs')/settings['preset'])
@@ -373,6 +368,7 @@ def run_table1(
     gather_rejected(run, stores)
     table = gather(run, settings, steps)
     make_report(run)
+    console.print(f"The report is {run/'index.html'}")
     return table
 
 # %% ../../nbs/experiment/table1.ipynb #baf9d950
