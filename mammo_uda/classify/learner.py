@@ -8,7 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/learner.html.md"""
 __all__ = ['BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'predict', 'save_classifier', 'load_classifier',
            'predict_csv']
 
-# %% ../../nbs/classify/learner.ipynb #47247959
+# %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
 import tempfile
 from pathlib import Path
@@ -17,32 +17,33 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from fastcore.foundation import L
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from ..core.files import UserError, write_whole
-from ..core.training import StopOnNaN, fused, pick_device
+from ..core.training import StopOnNaN, fused, pick_device, write_weights
 from .networks import ARCHS, make_net
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
 
-# %% ../../nbs/classify/learner.ipynb #69017c72
+# %% ../../nbs/classify/learner.ipynb #3138a2b6
 class BalancedLoss(nn.Module):
     "Binary cross-entropy in which positives weigh `positive_weight` times as much as negatives."
     def __init__(self,
         positive_weight: float = 1., # negatives per positive balances the classes
     ):
         super().__init__()
-        self.register_buffer('weight', torch.tensor(float(positive_weight)))
+        self.positive_weight = positive_weight
 
     def forward(self,
         logits: torch.Tensor, # [N, 1]
         findings: torch.Tensor, # int [N, 3], label first, see `Findings`
     ) -> torch.Tensor: # scalar
-        return F.binary_cross_entropy_with_logits(logits[:,0], findings[:,0].float(), pos_weight=self.weight)
+        weight = logits.new_tensor(self.positive_weight)
+        return F.binary_cross_entropy_with_logits(logits[:,0], findings[:,0].float(), pos_weight=weight)
 
 # %% ../../nbs/classify/learner.ipynb #dd98d397
 def negatives_per_positive(
@@ -77,7 +78,7 @@ def predict(
     batches = (torch.from_numpy(store[rows[i:i+bs]])[:,None].to(device) for i in range(0, len(rows), bs))
     return [p for x in batches for p in torch.sigmoid(net(x)[:,0]).tolist()]
 
-# %% ../../nbs/classify/learner.ipynb #f82a1c55
+# %% ../../nbs/classify/learner.ipynb #5df84377
 def save_classifier(
     net: nn.Module, # one of `ARCHS`
     folder, # to make
@@ -87,8 +88,7 @@ def save_classifier(
 ):
     "Writes weights and description of a classifier."
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, Path(folder)/'classifier.tmp')
-    (Path(folder)/'classifier.tmp').replace(Path(folder)/'classifier.safetensors')
+    write_weights(net, Path(folder)/'classifier.safetensors')
     write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, **about), indent=1))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6

@@ -7,17 +7,17 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/translator.html.md"""
 # %% auto #0
 __all__ = ['Translator', 'save_translator', 'load_translator', 'translate_store']
 
-# %% ../../nbs/translate/translator.ipynb #7968b6e3
+# %% ../../nbs/translate/translator.ipynb #ae200189
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from ..core.files import UserError, write_whole
-from ..core.training import pick_device
+from ..core.training import pick_device, write_weights
 from ..data.store import PixelStore, write_store
 from .networks import Generator
 
@@ -41,7 +41,7 @@ class Translator:
         x = torch.from_numpy(images)[:,None].to(next(self.net.parameters()).device)
         return ((self.net(x*2-1)+1)/2).clamp(0, 1)[:,0].cpu().numpy()
 
-# %% ../../nbs/translate/translator.ipynb #20c5be2a
+# %% ../../nbs/translate/translator.ipynb #e2cb63db
 def save_translator(
     translator: Translator,
     folder, # to make, a Path
@@ -49,8 +49,7 @@ def save_translator(
     "Writes a translator as safetensors and JSON."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in translator.net.state_dict().items()}, folder/'translator.tmp')
-    (folder/'translator.tmp').replace(folder/'translator.safetensors')
+    write_weights(translator.net, folder/'translator.safetensors')
     about = dict(source=translator.source, target=translator.target, size=translator.size, settings=translator.net.settings)
     write_whole(folder/'translator.json', json.dumps(about, indent=1))
 
