@@ -12,9 +12,14 @@ import errno, hashlib, json, os, shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-# %% ../../nbs/core/files.ipynb #0bd90dbc
+# %% ../../nbs/core/files.ipynb #1275e1b3
 class UserError(Exception):
     "One clear sentence for the user: what is wrong, where, and what to do"
+    def __init__(self, sentence): # a training's callbacks add to `args` on the way up, and the sentence must arrive alone
+        super().__init__(sentence)
+        self.sentence = str(sentence)
+
+    def __str__(self): return self.sentence
 
 # %% ../../nbs/core/files.ipynb #fc381146
 def write_whole(

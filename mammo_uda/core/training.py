@@ -67,7 +67,7 @@ def seed_all(
     s = int(np.random.SeedSequence(seeds).generate_state(1)[0])
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
 
-# %% ../../nbs/core/training.ipynb #271a0786
+# %% ../../nbs/core/training.ipynb #d70dc8ac
 class Resume(SkipToEpoch):
     "Keeps the state of the training in a file after each epoch, and goes on from it."
     def __init__(self,
@@ -89,6 +89,7 @@ class Resume(SkipToEpoch):
         seed_all(self.seed, self.epoch)
 
     def after_epoch(self):
+        if self.epoch+1 == self.n_epoch: return # what a finished training leaves is the caller's to keep
         state = dict(model=self.model.state_dict(), opt=self.opt.state_dict(), epoch=self.epoch+1)
         part = Path(self.path).with_suffix('.part')
         torch.save(state, part)

@@ -8,7 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/store.html.md"""
 __all__ = ['REJECTED', 'to_uint16', 'check_size', 'npy_header', 'write_pixels', 'PixelStore', 'write_store', 'read_one',
            'check_kept', 'read_all', 'build_store']
 
-# %% ../../nbs/data/store.ipynb #18d5930d
+# %% ../../nbs/data/store.ipynb #0649bcfc
 import hashlib, io, json
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np, pandas as pd
 from fastcore.all import patch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky import get_reusable_executor
 
 from ..core.files import UserError, content_key, reserve, whole_folder, write_whole
 from .dataset import Dataset, rows_where
@@ -176,7 +177,7 @@ def check_kept(
     for split, label in sorted(_groups(table) - _groups(kept)):
         raise UserError(f"No image of {name} with label {label}{split and f' in split {split}'} could be read; {first}.")
 
-# %% ../../nbs/data/store.ipynb #9a2ffebe
+# %% ../../nbs/data/store.ipynb #9f8150b1
 def read_all(
     dataset: Dataset,
     size: int,         # px
@@ -189,6 +190,7 @@ def read_all(
     except TerminatedWorkerError:
         raise UserError(f"A process that read {dataset.name} was killed, most often for want of memory: "
                         "free some or use fewer workers.") from None
+    finally: get_reusable_executor(reuse=True).shutdown() # idle processes would hold up the end of the program
 
 # %% ../../nbs/data/store.ipynb #18bd4152
 def build_store(

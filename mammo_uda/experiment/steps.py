@@ -7,8 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/steps.html.md"""
 # %% auto #0
 __all__ = ['QUIET', 'fingerprint', 'Step', 'in_order', 'run_lock', 'Child', 'in_words', 'time_left', 'run_steps']
 
-# %% ../../nbs/experiment/steps.ipynb #a8920622
-import fcntl, hashlib, multiprocessing, os, signal, sys, traceback
+# %% ../../nbs/experiment/steps.ipynb #4df4ebce
+import atexit, fcntl, hashlib, multiprocessing, os, signal, sys, traceback
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -107,7 +107,7 @@ def _log_error(name, out, e):
     except OSError: return f"Step {name} failed with {type(e).__name__}: {e} (and its traceback could not be written)."
     return f"Step {name} failed with {type(e).__name__}: {e} (the traceback is in {Path(*log.parts[-3:])})."
 
-# %% ../../nbs/experiment/steps.ipynb #edc9b5f8
+# %% ../../nbs/experiment/steps.ipynb #2ec7bc07
 def _work(name, fn, out, kwargs, pipe):
     "Do the work of a step, telling `pipe` how far it is and how it ended"
     os.setsid() # a process group of its own: Ctrl-C reaches the parent only, and the parent can stop all that `fn` starts
@@ -118,6 +118,7 @@ def _work(name, fn, out, kwargs, pipe):
         pipe.send(('ended', 'whole'))
     except UserError as e: pipe.send(('error', str(e)))
     except Exception as e: pipe.send(('error', _log_error(name, out, e)))
+    finally: atexit._run_exitfuncs() # a forked process would end without them, and joblib's workers leave things behind
 
 # %% ../../nbs/experiment/steps.ipynb #d538a3ae
 @contextmanager

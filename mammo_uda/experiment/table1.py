@@ -81,7 +81,7 @@ def prepare_csv(
     "Reads, splits and standardises the user's images of a domain."
     if not (out/'store.json').exists(): build_store(Dataset.from_csv(csv, domain).split_patients(seed=seed), out, size, progress=progress)
 
-# %% ../../nbs/experiment/table1.ipynb #25cafd27
+# %% ../../nbs/experiment/table1.ipynb #06a3655b
 def train_gan(
     out, # folder to fill, a Path
     progress, # called with (done, total)
@@ -104,7 +104,7 @@ def train_gan(
     write_whole(out/'losses.csv', pd.DataFrame(losses, columns=names).to_csv(index=False))
     for (source, target), G in zip((DOMAINS, DOMAINS[::-1]), (learn.model.G_AB, learn.model.G_BA)):
         save_translator(Translator(G, source, target, stores[0].size), out/f'{source}-{target}')
-    (out/'checkpoint.pt').unlink()
+    (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #a07fdeec
 def synthesise(
@@ -139,7 +139,7 @@ def start_classifier(
                    lr=RATES['none' if weights == 'none' else 'foreign'][arch])
     save_classifier(net, out, arch, store.size)
 
-# %% ../../nbs/experiment/table1.ipynb #372cf694
+# %% ../../nbs/experiment/table1.ipynb #97a45eb4
 def fit_classifier(
     net: torch.nn.Module, # changed in place
     items: list, # of `Shot`, to train on
@@ -154,7 +154,7 @@ def fit_classifier(
     dls = labelled_dls(items, bs=bs, steps=steps, device=pick_device(device))
     learn = classifier_learner(dls, net, cbs=[Resume(out/'checkpoint.pt', seed), ReportProgress(progress)])
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-    (out/'checkpoint.pt').unlink()
+    (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #f4eb6f76
 def finish_classifier(
@@ -290,7 +290,7 @@ def check_csvs(
         raise UserError(f"--film and --digital are the same list, {film}: give the images of two domains.")
     return csvs
 
-# %% ../../nbs/experiment/table1.ipynb #22b49c49
+# %% ../../nbs/experiment/table1.ipynb #66ff97a8
 def claim_folder(
     run, # folder of the run, a Path
     settings: dict, # of the run
@@ -301,7 +301,8 @@ def claim_folder(
         run.mkdir(parents=True, exist_ok=True)
         if not path.exists(): write_whole(path, json.dumps(settings, indent=1))
     except OSError as e: raise UserError(f"--out {run} cannot be used as a folder ({e.strerror}): give another one.") from None
-    there = json.loads(path.read_text())
+    try: there = json.loads(path.read_text())
+    except ValueError: raise UserError(f"{path} is damaged: give another folder with --out.") from None
     for k in ['images', *settings.keys() - {'seeds','images'}]:
         if there.get(k) != settings.get(k):
             raise UserError(f"--out {run} holds a run with {k} {there.get(k)}, not {settings.get(k)}: give another folder, or the same settings.")

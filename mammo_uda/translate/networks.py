@@ -83,7 +83,7 @@ def radial_power(
     distance = np.round(np.hypot(f[:,None], f)).astype(int)
     return np.bincount(distance.flat, power.flat)/np.bincount(distance.flat), distance
 
-# %% ../../nbs/translate/networks.ipynb #effb3532
+# %% ../../nbs/translate/networks.ipynb #02cd0305
 def match_spectra(
     a: np.ndarray, # images of A, float [N, S, S], background 0
     b: np.ndarray, # images of B
@@ -92,7 +92,7 @@ def match_spectra(
 ) -> np.ndarray: # float32 [taps, taps], sums to 1
     "The filter that gives A the power spectrum of B."
     (power_a, distance), (power_b, _) = radial_power(a), radial_power(b)
-    gain = np.sqrt(power_b/power_a)
+    gain = np.sqrt(power_b/np.maximum(power_a, 1e-12*power_a.max())) # the far corner of the spectrum can be empty
     gain = np.clip(gain/gain[1:3].mean(), 0, most)
     gain[0] = 1
     kernel = np.fft.fftshift(np.fft.ifft2(gain[distance]).real)
