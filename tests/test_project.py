@@ -5,6 +5,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from nbconvert import MarkdownExporter
 
 import mammo_uda
 
@@ -101,3 +102,7 @@ def test_help_is_light():
     code = ("import sys; from mammo_uda.cli import app; app(['--help'], standalone_mode=False); "
             "assert not {'torch', 'fastai', 'pandas', 'numpy'} & set(sys.modules)")
     assert 'table1' in run(sys.executable, '-c', code, cwd=root)
+
+def test_readme_is_the_index_notebook():
+    readme, _ = MarkdownExporter().from_filename(str(root/'nbs'/'index.ipynb'))
+    assert readme.replace('](images/', '](nbs/images/').strip() == (root/'README.md').read_text().strip(), 'run `make readme`'
