@@ -4,7 +4,10 @@ from mammo_uda.core.training import *
 from mammo_uda.data.image import *
 from mammo_uda.data.standardise import *
 from mammo_uda.data.dataset import *
+from mammo_uda.data.ddsm import read_ics, read_ljpeg, read_overlay, lesion_mask
+from mammo_uda.data.sets import *
 from mammo_uda.data.store import *
+from mammo_uda.data.ingest import *
 from mammo_uda.data.phantom import *
 from mammo_uda.data.blocks import *
 from mammo_uda.translate.networks import *
@@ -15,6 +18,7 @@ from mammo_uda.classify.networks import *
 from mammo_uda.classify.learner import *
 from mammo_uda.evaluate.scores import *
 from mammo_uda.evaluate.table1 import *
+from mammo_uda.experiment.sources import *
 from mammo_uda.experiment.steps import *
 from mammo_uda.experiment.table1 import *
 from mammo_uda.experiment.report import *

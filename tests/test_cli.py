@@ -25,7 +25,7 @@ def table1(monkeypatch):
 def test_nothing_given(table1):
     res, called = table1()
     assert res.exit_code == 0
-    assert called.pop('preset') == 'default'
+    assert called.pop('preset') == 'default' and called.pop('weights') == 'none'
     assert all(o is None for o in called.values())
 
 def test_options_arrive(table1):

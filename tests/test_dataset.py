@@ -6,7 +6,7 @@ import numpy as np, pandas as pd, pydicom, pytest
 from pydicom.data import get_testdata_file
 
 from mammo_uda.core.files import UserError
-from mammo_uda.data.dataset import COLUMNS, Dataset, rows_where
+from mammo_uda.data.dataset import COLUMNS, Dataset, rows_where, secret_key
 
 
 def listing(**columns):
@@ -33,8 +33,9 @@ def load(tmp_path):
 def test_good_list(load):
     d = load()
     assert len(d) == 24 and d.table.columns.tolist() == COLUMNS
-    assert d.table['patient'].tolist()[:3] == ['film-p0001', 'film-p0001', 'film-p0002']
-    assert d.table['image_id'].tolist()[-1] == 'film-i00024'
+    first, again, other = d.table['patient'][:3]
+    assert first == again != other and first.startswith('film-p')
+    assert d.table['image_id'].is_unique and d.table['image_id'].str.startswith('film-i').all()
     assert d.table['label'].dtype == 'Int64' and d.table['row'].tolist() == list(range(2, 26))
 
 
@@ -42,10 +43,39 @@ def test_file_column_serves_as_path(load):
     assert load(path=None, file=listing()['path']).table['path'].tolist() == listing()['path'].tolist()
 
 
-def test_further_columns_keep_their_values(load):
-    d = load(age=[57.5]*23+[None], scanner=['A', 'B']*12, image_id=[f'x{i}' for i in range(24)])
+def test_known_columns_keep_their_values_and_others_go(load):
+    d = load(age=[57.5]*23+[None], scanner=['A', 'B']*12, image_id=[f'x{i}' for i in range(24)], surname=['CANARY']*24)
     assert d.table['age'].sum() == 57.5*23 and d.table['scanner'].tolist()[:2] == ['A', 'B']
-    assert 'x1' not in d.table.to_csv()
+    assert not any(o in d.table.to_csv() for o in ('x1', 'surname', 'CANARY'))
+
+
+def test_a_view_that_is_no_code_counts_as_missing(load):
+    views = load(view=['cc', 'MLO', 'CANARY', None]*6).table['view']
+    assert views[:2].tolist() == ['CC', 'MLO'] and views[2:4].isna().all()
+
+
+def test_pseudonyms_follow_the_key_and_splits_do_not(load, tmp_path, monkeypatch):
+    tables = []
+    for key in ('one', 'two', 'one'):
+        monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path/key))
+        tables.append(load().split_patients(seed=5).table)
+    one, two, again = tables
+    pd.testing.assert_frame_equal(one, again)
+    assert one['split'].tolist() == two['split'].tolist()
+    for column in ('patient', 'image_id'): assert set(one[column]).isdisjoint(two[column])
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    assert secret_key() == secret_key()
+    files = [o for o in tmp_path.rglob('*') if o.is_file()]
+    assert len(files) == 1 and files[0].stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_cannot_be_kept_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path/'mammo_uda').write_text('a file in the way')
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    with pytest.raises(UserError, match='key for pseudonyms .* XDG_CONFIG_HOME'): secret_key()
 
 
 def test_numbers_with_leading_zeros_are_other_patients(load):

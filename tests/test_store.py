@@ -9,6 +9,7 @@ from mammo_uda.core.files import UserError
 from mammo_uda.data import store
 from mammo_uda.data.dataset import Dataset
 from mammo_uda.data.store import PixelStore, build_store, check_size, write_store
+from mammo_uda.data.standardise import read_standard
 
 
 def half_disc(radius, size=64):
@@ -145,8 +146,7 @@ def test_single_bad_images_are_rejected_with_a_reason(tmp_path, film, workers):
     s = build_store(dataset(film, files), tmp_path/'s', 32, workers=workers, progress=lambda *a: calls.append(a))
     assert len(s) == len(s.pixels) == len(s.index) == 14 and s.pixels.flags.c_contiguous
     assert s.rejected['row'].tolist() == list(range(7, 14))
-    assert s.rejected['image_id'].tolist() == [f'film-i{i:05}' for i in range(6, 13)]
-    assert not set(s.rejected['image_id']) & set(s.index['image_id'])
+    assert set(s.rejected['image_id']).isdisjoint(s.index['image_id'])
     assert s.rejected['reason'].str.len().min() > 3
     assert str(tmp_path) not in (s.folder/'rejected.csv').read_text()
     assert calls[-1] == (21, 21)
@@ -191,11 +191,20 @@ def test_a_killed_build_leaves_no_store(tmp_path, film):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['film', 's']
 
 
-def test_a_killed_worker_is_one_sentence(tmp_path, film, monkeypatch):
-    def killed(*args): os.kill(os.getpid(), signal.SIGKILL)
-    monkeypatch.setattr(store, 'read_one', killed)
-    with pytest.raises(UserError, match='was killed, most often for want of memory'): build_store(dataset(film, GOOD), tmp_path/'s', 32, workers=2)
-    assert not (tmp_path/'s').exists()
+def fragile(path, photometric, size):
+    if path.name == '3.png': os.kill(os.getpid(), signal.SIGSEGV)
+    return read_standard(path, photometric, size)
+
+def test_a_file_that_ends_its_process_is_one_rejection(tmp_path, film, monkeypatch):
+    monkeypatch.setattr(store, 'read_standard', fragile)
+    s = build_store(dataset(film, GOOD), tmp_path/'s', 32, workers=2)
+    assert s.rejected[['row','reason']].values.tolist() == [[5, 'ended its process']] and len(s) == 13
+
+
+def test_the_side_is_taken_from_the_pixels_where_the_list_has_none(tmp_path, film):
+    Image.open(film/'1.png').transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(film/'1.png')
+    s = build_store(dataset(film, GOOD[:3], laterality=['', '', 'R']), tmp_path/'s', 32, workers=1)
+    assert s.index['laterality'].tolist() == ['L', 'R', 'R'] and s.index['side_guessed'].tolist() == [True, True, False]
 
 
 # ---- real files

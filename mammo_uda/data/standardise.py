@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/standardise.html.md"""
 
 # %% auto #0
 __all__ = ['work_size', 'NoBreast', 'resize', 'border_width', 'film_area', 'tissue', 'largest_region', 'breast_mask', 'Frame',
-           'find_frame', 'apply_frame', 'standardise']
+           'find_frame', 'shrink', 'apply_frame', 'standardise', 'read_standard']
 
 # %% ../../nbs/data/standardise.ipynb #8b0bc776
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 from skimage import filters, measure, morphology
-from .image import UnreadableImage
+from ..core.files import UnreadableImage
+from .image import read_image
 
 # %% ../../nbs/data/standardise.ipynb #e2a562e6
 class NoBreast(UnreadableImage):
@@ -95,6 +96,14 @@ def find_frame(image, # float [H, W], 0 = air, 1 = densest
     flip = mask[:,right-rim:right].sum() > mask[:,left:left+rim].sum()
     return Frame(mask, bool(flip), (top,bottom,left,right))
 
+# %% ../../nbs/data/standardise.ipynb #d6b86fef
+def shrink(image, # float32 [H, W]
+           size,  # pixels a side of the standardised image
+          ): # float32, at least 4*size pixels a side, or as it was
+    "`image` with blocks of pixels averaged, where it is much larger than needed"
+    block = min(image.shape)//(4*size)
+    return image if block < 2 else np.array(Image.fromarray(image).reduce(block))
+
 # %% ../../nbs/data/standardise.ipynb #2de136f5
 def apply_frame(image, # float [H, W], of the size the frame was found on
                 frame, # Frame
@@ -116,4 +125,15 @@ def standardise(image, # float [H, W], 0 = air, 1 = densest
                 size,  # pixels a side of the result
                ): # float32 [size, size]
     "The breast of `image` alone, chest wall on the left, at one size"
+    image = shrink(image, size)
     return apply_frame(image, find_frame(image), size)
+
+# %% ../../nbs/data/standardise.ipynb #04855a71
+def read_standard(path,        # image file
+                  photometric, # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
+                  size,        # pixels a side of the result
+                 ): # float32 [size, size]; 'L' or 'R', the breast it seems to be
+    "One file, standardised, and the side that its pixels show"
+    image = shrink(read_image(path, photometric), size)
+    frame = find_frame(image)
+    return apply_frame(image, frame, size), 'R' if frame.flip else 'L'

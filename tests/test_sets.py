@@ -1,0 +1,360 @@
+"The public sets: what is read from their lists, and what is refused or left out"
+import os, shutil
+from pathlib import Path
+
+import numpy as np, pytest
+from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from mammo_uda.core.files import UserError
+from mammo_uda.data.ddsm import VIEWS
+from mammo_uda.data.image import read_image
+from mammo_uda.data.sets import SETS, cbis_ddsm, ddsm, inbreast, mini_mias, read_list, rsna, vindr_mammo
+from mammo_uda.data.store import build_store
+
+
+@pytest.fixture
+def put(tmp_path):
+    "Writes a small file below the set's folder"
+    def put(path, text=''):
+        path = tmp_path/path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return put
+
+
+def half_disc(size=64):
+    y, x = np.mgrid[:size, :size]
+    return np.clip(1.2 - np.hypot(y-size/2, x)/30, 0, 1)
+
+
+def dicom(path):
+    "A 12-bit DICOM with a half-disc in place of a breast"
+    ds = dcmread(get_testdata_file('CT_small.dcm'))
+    for name in ('RescaleSlope', 'RescaleIntercept', 'PixelPaddingValue', 'WindowCenter', 'WindowWidth'):
+        if name in ds: delattr(ds, name)
+    ds.Rows, ds.Columns, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 64, 64, 12, 11, 0
+    ds.PixelData = (half_disc()*4095).astype('<u2').tobytes()
+    ds.save_as(path)
+
+
+# ---- each set as published, with two patients P1 and P2 that must leave no trace but in `path`
+
+CBIS = 'patient_id,breast{0}density,left or right breast,image view,abnormality id,abnormality type,assessment,pathology,image file path,cropped image file path\n'
+
+def cbis_row(patient, side, view, kind, birads, pathology, case, sep='/'):
+    path = sep.join([f'{case}_{patient}_{side}_{view}', '1.3.6', '1.3.6', '000000.dcm'])
+    crop = path.replace(f'_{view}', f'_{view}_1')
+    return f'{patient},2,{side},{view},1,{kind},{birads},{pathology},{path},"{crop}\n"\n' # the archive's lists have such line breaks
+
+def put_cbis(put, mass_train='', mass_test='', calc_train='', calc_test=''):
+    "The four lists; an empty one gets a film of its own"
+    for kind, part, text in (('mass','train',mass_train), ('mass','test',mass_test), ('calc','train',calc_train), ('calc','test',calc_test)):
+        text = text or cbis_row(f'P_0009{len(kind+part)}', 'LEFT', 'CC', kind, 2, 'BENIGN', f'{kind.title()}-Training')
+        put(f'{kind}_case_description_{part}_set.csv', CBIS.format('_' if kind=='mass' else ' ') + text)
+
+def film(case): return f'manifest-1/CBIS-DDSM/{case}/07-20-2016-DDSM-NA-74994/1.000000-full mammogram images-24515/1-1.dcm'
+
+INBREAST = 'Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads\n'
+
+def put_inbreast(put, birads=('1','2','3','4a','4b','4c','5','6'), age='removed'):
+    rows = [f'removed;{age};{"LR"[i%2]};MLO;201001;{i}0;     ;{b}\n' for i, b in enumerate(birads)]
+    put('INbreast Release 1.0/INbreast.csv', INBREAST + ''.join(rows))
+    for i in range(len(birads)): put(f'INbreast Release 1.0/AllDICOMs/{i}0_P{i//4}canary_MG_{"LR"[i%2]}_ML_ANON.dcm')
+
+VINDR = 'study_id,series_id,laterality,view_position,image_id,height,width,breast_birads,breast_density,split\n'
+
+def put_vindr(put, birads=(1, 2, 3, 4, 5)):
+    rows = [f'P{i//4}canary,s,L,CC,i{i},9,9,BI-RADS {b},DENSITY {"ABCD"[i%4]},{"test" if i//4 else "training"}\n' for i, b in enumerate(birads)]
+    put('breast-level_annotations.csv', VINDR + ''.join(rows))
+    for i in range(len(birads)): put(f'images/P{i//4}canary/i{i}.dicom')
+
+RSNA = 'site_id,patient_id,image_id,laterality,view,age,cancer,biopsy,invasive,BIRADS,implant,density,machine_id,difficult_negative_case\n'
+
+def put_rsna(put, cancer=(0, 1, 1), suffix='.dcm'):
+    put('train.csv', RSNA + ''.join(f'2,P{i//2}canary,1{i},L,CC,61.0,{c},0,0,,0,,29,False\n' for i, c in enumerate(cancer)))
+    for i in range(len(cancer)): put(f'train_images/P{i//2}canary/1{i}{suffix}')
+
+MIAS = 'mdb001 G CIRC B 535 425 197\nmdb002 D NORM \nmdb003 F CALC M *NOTE 3*\nmdb004 F NORM\n'
+
+def put_mias(put, text=MIAS, folder=''):
+    put('Info.txt', text)
+    for i in range(1, 5): put(f'{folder}mdb00{i}.pgm')
+
+
+def put_ddsm(put, folder='cancers/cancer_01/case0001', name='A-0001-1', digitiser='HOWTEK', outlined=(), lines=60, pixels=40):
+    "The header of a case and its overlays; `outlined` has pairs of view and pathologies"
+    outlined, stem = dict(outlined), name.replace('-', '_')
+    put(f'{folder}/{name}.ics', f'ics_version 1.0\nfilename {name}\nDATE_OF_STUDY 7 6 1994\nPATIENT_AGE 61\nDENSITY 3\nDIGITIZER {digitiser}\n' + ''.join(
+        f"{v} LINES {lines} PIXELS_PER_LINE {pixels} BITS_PER_PIXEL 12 RESOLUTION 50 {'' if v in outlined else 'NON_'}OVERLAY\n" for v in VIEWS))
+    for view, pathologies in outlined.items():
+        put(f'{folder}/{stem}.{view}.OVERLAY', f'TOTAL_ABNORMALITIES {len(pathologies)}\n' + ''.join(
+            f'ABNORMALITY {i+1}\nLESION_TYPE MASS\nASSESSMENT 5\nSUBTLETY 4\nPATHOLOGY {p}\nTOTAL_OUTLINES 1\nBOUNDARY\n10 20 2 4 6 0 #\n'
+            for i, p in enumerate(pathologies)))
+
+
+# ---- CBIS-DDSM
+
+def test_cbis_merges_the_rows_of_a_film(put, tmp_path):
+    put_cbis(put, mass_train=cbis_row('P_00001', 'LEFT', 'CC', 'mass', 3, 'BENIGN', 'Mass-Training')
+                           + cbis_row('P_00001', 'LEFT', 'CC', 'mass', 5, 'BENIGN_WITHOUT_CALLBACK', 'Mass-Training')
+                           + cbis_row('P_00001', 'LEFT', 'MLO', 'mass', 2, 'BENIGN', 'Mass-Training'),
+                  calc_test=cbis_row('P_00001', 'LEFT', 'CC', 'calcification', 4, 'MALIGNANT', 'Calc-Test'))
+    put(film('Mass-Training_P_00001_LEFT_CC'))
+    put(film('Calc-Test_P_00001_LEFT_CC'))
+    t = cbis_ddsm(tmp_path).table.iloc[:2]
+    assert t['label'].tolist() == [1, 0] and t['birads'].tolist() == [5, 2] and t['lesion'].tolist() == ['both', 'mass']
+    assert t['patient'].nunique() == 1 and t['laterality'].tolist() == ['L', 'L'] and t['view'].tolist() == ['CC', 'MLO']
+    assert t['path'][0] == film('Mass-Training_P_00001_LEFT_CC') and t['split'].isna().all() and t['domain'][0] == 'film'
+
+
+def test_cbis_takes_the_first_file_that_is_there_and_never_a_crop(put, tmp_path):
+    put_cbis(put, mass_train=cbis_row('P_00001', 'LEFT', 'CC', 'mass', 3, 'MALIGNANT', 'Mass-Training')
+                           + cbis_row('P_00002', 'RIGHT', 'CC', 'mass', 3, 'BENIGN', 'Mass-Training', sep='\\'),
+                  calc_train=cbis_row('P_00001', 'LEFT', 'CC', 'calcification', 2, 'BENIGN', 'Calc-Training')
+                           + cbis_row('P_00003', 'LEFT', 'CC', 'calcification', 2, 'BENIGN', 'Calc-Training'))
+    for case in ('Mass-Training_P_00001_LEFT_CC_1', 'Calc-Training_P_00001_LEFT_CC', 'Mass-Training_P_00002_RIGHT_CC', 'Calc-Training_P_00003_LEFT_CC_1'):
+        put(film(case))
+    t = cbis_ddsm(tmp_path).table.set_index('row')
+    paths = t['path'].tolist()
+    assert film('Calc-Training_P_00001_LEFT_CC') in paths and film('Mass-Training_P_00002_RIGHT_CC') in paths
+    assert 'Calc-Training_P_00003_LEFT_CC/1.3.6/1.3.6/000000.dcm' in paths and not any('CC_1' in p for p in paths)
+
+
+def test_cbis_refuses_a_pathology_it_does_not_know(put, tmp_path):
+    put_cbis(put, calc_test=cbis_row('P_00001', 'LEFT', 'CC', 'calcification', 4, 'UNPROVEN', 'Calc-Test'))
+    put(film('Calc-Test_P_00001_LEFT_CC'))
+    with pytest.raises(UserError, match="calc_case_description_test_set.csv, row 2: pathology is 'UNPROVEN'"): cbis_ddsm(tmp_path)
+
+
+def test_cbis_needs_all_four_lists(put, tmp_path):
+    put_cbis(put)
+    put(film('Mass-Test_P_00001_LEFT_CC'))
+    (tmp_path/'calc_case_description_test_set.csv').unlink()
+    with pytest.raises(UserError, match='holds no calc_case_description_test_set.csv: CBIS-DDSM has four lists'): cbis_ddsm(tmp_path)
+
+
+# ---- INbreast
+
+def test_inbreast_labels_and_what_is_left_out(put, tmp_path, capsys):
+    put_inbreast(put)
+    d = inbreast(tmp_path)
+    assert dict(zip(d.table['birads'], d.table['label'])) == {'1': 0, '2': 0, '4a': 1, '4b': 1, '4c': 1, '5': 1, '6': 1}
+    assert capsys.readouterr().out == 'inbreast: 1 of 8 images have BI-RADS 3 and are left out.\n'
+    assert d.table['patient'].nunique() == 2 and set(d.table['view']) == {'MLO'} and d.table['row'].tolist() == [2, 3, 5, 6, 7, 8, 9]
+    assert d.table['age'].isna().all() and d.table['density'].isna().all() and (d.folder/d.table['path'][0]).exists()
+
+
+def test_inbreast_keeps_an_age_that_is_there_and_takes_commas(put, tmp_path):
+    put_inbreast(put, ('1', '5'), age='61')
+    assert inbreast(tmp_path).table['age'].tolist() == [61, 61]
+    path = tmp_path/'INbreast Release 1.0'/'INbreast.csv'
+    path.write_text(path.read_text().replace(';', ','))
+    assert inbreast(tmp_path).table['label'].tolist() == [0, 1]
+
+
+def test_inbreast_file_that_is_lost_is_a_patient_of_its_own(put, tmp_path):
+    put_inbreast(put, ('1', '1', '5', '5'))
+    next(tmp_path.rglob('10_*.dcm')).unlink()
+    t = inbreast(tmp_path).table
+    assert len(t) == 4 and t['path'][1] == 'AllDICOMs/10.dcm' and t['patient'].nunique() == 2
+
+
+@pytest.mark.parametrize('birads', ['0', '7', '4d', ''])
+def test_inbreast_refuses_a_category_it_does_not_know(put, tmp_path, birads):
+    put_inbreast(put, ('1', birads))
+    with pytest.raises(UserError, match='INbreast.csv, row 3: BI-RADS is .*; it must be 1 to 6'): inbreast(tmp_path)
+
+
+def test_semicolons_keep_lines_and_lose_nothing(put, tmp_path):
+    put('list.csv', '\ufeffA b ; C\n1;\n;\n\n2; x;y\n')
+    rows = read_list(tmp_path/'list.csv', {'a_b': 'one', 'c': 'two'})
+    assert rows['one'].tolist() == ['1', '2'] and rows['row'].tolist() == [2, 5] and rows['two'].isna().tolist() == [True, False]
+
+
+# ---- VinDr-Mammo
+
+def test_vindr_labels_split_and_what_is_left_out(put, tmp_path, capsys):
+    put_vindr(put)
+    t = vindr_mammo(tmp_path).table
+    assert dict(zip(t['birads'], t['label'])) == {1: 0, 2: 0, 4: 1, 5: 1} and 'age' not in t
+    assert t['split'].tolist() == ['train', 'train', 'train', 'test'] and t['density'].tolist() == ['A', 'B', 'D', 'A']
+    assert capsys.readouterr().out == 'vindr: 1 of 5 images have BI-RADS 3 and are left out.\n'
+
+
+def test_vindr_takes_age_and_scanner_from_the_headers(put, tmp_path):
+    put_vindr(put)
+    put('metadata.csv', "SOP Instance UID,Patient's Age,Manufacturer's Model Name\ni1,061Y,Nuance\ni1,061Y,Nuance\ni0,100Y,Giotto\ni4,,\n")
+    t = vindr_mammo(tmp_path).table
+    assert t['age'].tolist()[:2] == [100, 61] and t['scanner'].tolist()[:2] == ['Giotto', 'Nuance']
+    assert t['age'][2:].isna().all() and len(t) == 4
+    put('metadata.csv', 'SOP Instance UID\ni1\n')
+    with pytest.raises(UserError, match='metadata.csv has no column "patient\'s_age"'): vindr_mammo(tmp_path)
+
+
+# ---- RSNA
+
+def test_rsna_labels_and_columns(put, tmp_path):
+    put_rsna(put)
+    d = rsna(tmp_path)
+    assert d.table['label'].tolist() == [0, 1, 1] and d.table['scanner'].tolist() == [29]*3 and d.table['domain'][0] == 'digital'
+    assert d.table['patient'].nunique() == 2 and not {'site_id', 'biopsy', 'difficult_negative_case'} & set(d.table)
+    assert all((d.folder/p).exists() for p in d.table['path'])
+
+
+def test_rsna_reads_converted_files_only_where_there_is_no_dicom(put, tmp_path):
+    put_rsna(put, suffix='.png')
+    assert set(rsna(tmp_path).table['path'].str[-4:]) == {'.png'}
+    put('train_images/P0canary/10.dcm')
+    assert set(rsna(tmp_path).table['path'].str[-4:]) == {'.dcm'}
+
+
+def test_rsna_refuses_a_label_that_is_none(put, tmp_path):
+    put_rsna(put, cancer=(0, 'maybe'))
+    with pytest.raises(UserError, match="train.csv, row 3: label is 'maybe'"): rsna(tmp_path)
+
+
+# ---- mini-MIAS
+
+def test_mias_reads_the_table_from_among_prose(put, tmp_path):
+    put_mias(put, 'INFORMATION:\n\n1st column: MIAS database reference number.\nREFNUM BG CLASS SEVERITY X Y RADIUS\n' + MIAS, 'all-mias/')
+    d = mini_mias(tmp_path)
+    assert d.table['label'].tolist() == [0, 0, 1, 0] and d.table['row'].tolist() == [5, 6, 7, 8]
+    assert d.table['density'].tolist() == ['G', 'D', 'F', 'F'] and d.table['laterality'].tolist() == ['R', 'L', 'R', 'L']
+    one, two, three, four = d.table['patient']
+    assert one == two != three == four and d.table['path'][0] == 'all-mias/mdb001.pgm' and set(d.table['view']) == {'MLO'}
+
+
+@pytest.mark.parametrize('lines, label', [('B 1 2 3,M 1 2 3', 1), ('M 1 2 3,B 1 2 3', 1), ('B *NOTE 3*,B 1 2 3', 0), ('M,B', 1)])
+def test_mias_film_with_two_lines_is_one_image(put, tmp_path, lines, label):
+    put_mias(put, ''.join(f'mdb001 G CALC {o}\n' for o in lines.split(',')) + 'mdb002 G NORM\n')
+    t = mini_mias(tmp_path).table
+    assert t['label'].tolist() == [label, 0] and t['row'].tolist() == [1, 3]
+
+
+def test_mias_list_without_films_is_refused(put, tmp_path):
+    put_mias(put, 'This file lists the films in the MIAS database.\n')
+    with pytest.raises(UserError, match='Info.txt lists no films'): mini_mias(tmp_path)
+
+
+# ---- DDSM
+
+def test_ddsm_takes_malignant_films_and_those_of_normal_cases(put, tmp_path, capsys):
+    put_ddsm(put, outlined={'LEFT_CC': ['BENIGN', 'MALIGNANT'], 'LEFT_MLO': ['MALIGNANT'], 'RIGHT_CC': ['BENIGN']})
+    put_ddsm(put, 'benigns/benign_01/case0002', 'B-0002-1', 'LUMISYS LASER', {'LEFT_CC': ['BENIGN']})
+    put_ddsm(put, 'benign_without_callbacks/benign_without_callback_01/case0003', 'C-0003-1', 'LUMISYS', {'LEFT_CC': ['BENIGN_WITHOUT_CALLBACK']})
+    put_ddsm(put, 'normals/normal_01/case0004', 'D-0004-1')
+    t = ddsm(tmp_path).table
+    assert t['label'].tolist() == [1, 1, 0, 0, 0, 0] and t['laterality'].tolist() == ['L']*4 + ['R']*2 and t['view'].tolist() == ['CC', 'MLO']*3
+    assert t['path'][0] == 'cancers/cancer_01/case0001/A_0001_1.LEFT_CC.LJPEG' and t['patient'].nunique() == 2
+    assert t['scanner'].tolist() == ['HOWTEK A']*2 + ['HOWTEK D']*4 and set(t['age']) == {61} and set(t['density']) == {3}
+    assert capsys.readouterr().out == ('ddsm: 8 of 16 images are in volumes that were not asked for and are left out.\n'
+                                       'ddsm: 2 of 8 images are of cancer cases and show no malignant lesion and are left out.\n')
+    assert ddsm(tmp_path, negatives=('benigns',)).table['label'].tolist() == [0]*4 + [1]*2
+    everything = ddsm(tmp_path, negatives=('normals', 'benigns', 'benign_without_callbacks')).table
+    assert len(everything) == 14 and everything['label'].sum() == 2
+
+
+@pytest.mark.parametrize('folder, label', [('cancers/case0001', 1), ('cases/cancer_15/case0001', 1), ('normals/normal_01/case0001', 0), ('cancers/normals/case0001', 0)])
+def test_ddsm_volume_is_the_deepest_folder_that_has_its_name(put, tmp_path, folder, label):
+    put_ddsm(put, folder, outlined={'LEFT_CC': ['MALIGNANT']})
+    assert set(ddsm(tmp_path).table['label']) == {label}
+
+
+def test_ddsm_may_be_one_volume(put, tmp_path):
+    put_ddsm(put, outlined={'LEFT_CC': ['MALIGNANT']})
+    assert ddsm(tmp_path/'cancers').table['path'].tolist() == ['cancer_01/case0001/A_0001_1.LEFT_CC.LJPEG']
+
+
+def test_ddsm_refuses_a_case_in_no_volume_and_an_overlay_that_is_lost(put, tmp_path):
+    put_ddsm(put, outlined={'LEFT_CC': ['MALIGNANT']})
+    next(tmp_path.rglob('*.OVERLAY')).unlink()
+    with pytest.raises(UserError, match='A_0001_1.LEFT_CC.OVERLAY cannot be read'): ddsm(tmp_path)
+    put_ddsm(put, 'elsewhere', 'A-0009-1')
+    with pytest.raises(UserError, match='A-0009-1.ics lies in no volume: DDSM has the volumes cancers'): ddsm(tmp_path)
+
+
+@pytest.mark.parametrize('negatives', [('normal',), ('cancers',), 'normals'])
+def test_ddsm_refuses_negatives_that_are_no_volume(put, tmp_path, negatives):
+    with pytest.raises(UserError, match='negatives has .*: it takes any of benigns, benign_without_callbacks, normals'): ddsm(tmp_path, negatives=negatives)
+
+
+# ---- all of them
+
+def put_small_cbis(put):
+    put_cbis(put, mass_train=cbis_row('P_0canary', 'LEFT', 'CC', 'mass', 3, 'MALIGNANT', 'Mass-Training'))
+    put(film('Mass-Training_P_0canary_LEFT_CC'))
+
+SMALL = {'cbis-ddsm': put_small_cbis, 'inbreast': put_inbreast, 'vindr': put_vindr, 'rsna': put_rsna, 'mias': put_mias,
+         'ddsm': lambda put: put_ddsm(put, 'normals/case0001', 'A-P0canary-1')}
+
+def test_every_set_is_tested_here(): assert set(SMALL) == set(SETS)
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_no_identifier_survives(put, tmp_path, name):
+    SMALL[name](put)
+    t = SETS[name](tmp_path, 'elsewhere').table
+    assert set(t['domain']) == {'elsewhere'} and t['patient'].str.startswith('elsewhere-p').all() and t['image_id'].is_unique
+    assert 'canary' not in t.drop(columns='path').to_csv() and '1.3.6' not in t.drop(columns='path').to_csv()
+
+
+@pytest.mark.parametrize('name', ['inbreast', 'vindr', 'rsna', 'mias'])
+def test_an_image_has_one_pseudonym_whatever_folder_is_named(put, tmp_path, name):
+    SMALL[name](lambda path, text='': put(f'one/two/{path}', text))
+    ids = [SETS[name](tmp_path/folder).table['image_id'].tolist() for folder in ('', 'one', 'one/two')]
+    assert ids[0] == ids[1] == ids[2]
+
+
+@pytest.mark.parametrize('name, missing', [('cbis-ddsm', 'mass_case_description_train_set.csv'), ('inbreast', 'INbreast.csv'),
+    ('vindr', 'breast-level_annotations.csv'), ('rsna', 'train.csv'), ('mias', 'Info.txt'), ('ddsm', r'\*.ics')])
+@pytest.mark.parametrize('folder', ['', 'nowhere'])
+def test_missing_list_is_one_sentence(tmp_path, name, missing, folder):
+    with pytest.raises(UserError, match=f'holds no {missing}: ') as e: SETS[name](tmp_path/folder)
+    assert str(e.value).endswith('.') and '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize('name, images, missing', [('cbis-ddsm', 'manifest-1', r'\*-T\*_P_\*'), ('inbreast', 'INbreast Release 1.0/AllDICOMs', r'AllDICOMs/\*_\*.dcm'),
+    ('vindr', 'images', 'images'), ('rsna', 'train_images', 'train_images'), ('mias', 'mdb00?.pgm', r'mdb\*.pgm')])
+def test_missing_images_are_one_sentence(put, tmp_path, name, images, missing):
+    SMALL[name](put)
+    for p in tmp_path.glob(images): shutil.rmtree(p) if p.is_dir() else p.unlink()
+    with pytest.raises(UserError, match=f'holds no {missing}: '): SETS[name](tmp_path)
+
+
+@pytest.mark.parametrize('name, file, old, new, column', [
+    ('cbis-ddsm', 'calc_case_description_train_set.csv', 'pathology', 'outcome', 'pathology'), ('inbreast', 'INbreast Release 1.0/INbreast.csv', 'Bi-Rads', 'BR', 'bi-rads'),
+    ('vindr', 'breast-level_annotations.csv', 'breast_birads', 'birads', 'breast_birads'), ('rsna', 'train.csv', 'cancer', 'label', 'cancer')])
+def test_missing_column_is_named(put, tmp_path, name, file, old, new, column):
+    SMALL[name](put)
+    (tmp_path/file).write_text((tmp_path/file).read_text().replace(old, new))
+    with pytest.raises(UserError, match=f"{Path(file).name} has no column '{column}'"): SETS[name](tmp_path)
+
+
+# ---- to the pixels
+
+def test_dicom_reaches_the_store_and_lost_files_are_named(put, tmp_path):
+    put_vindr(put, birads=(1, 2, 4, 5))
+    for i in range(3): dicom(tmp_path/'images'/'P0canary'/f'i{i}.dicom')
+    (tmp_path/'images'/'P0canary'/'i3.dicom').unlink()
+    store = build_store(vindr_mammo(tmp_path), tmp_path/'store', size=64, workers=1)
+    assert store.index['label'].tolist() == [0, 0, 1] and store.rejected['row'].tolist() == [5]
+    assert store[0].max() > .5 and (store[0] == 0).any()
+
+
+def test_pgm_reaches_the_store(put, tmp_path):
+    put_mias(put)
+    for p in tmp_path.glob('*.pgm'): Image.fromarray((half_disc()*255).astype('uint8')).save(p)
+    store = build_store(mini_mias(tmp_path), tmp_path/'store', size=64, workers=1)
+    assert len(store) == 4 and store.rejected.empty and store[0].max() > .5
+
+
+def test_film_of_ddsm_reaches_the_reader(put, tmp_path):
+    if 'MAMMO_UDA_DATA' not in os.environ: pytest.skip('MAMMO_UDA_DATA is not set')
+    real = Path(os.environ['MAMMO_UDA_DATA'])/'film_ljpeg'
+    lines, pixels = np.load(real/'wg04mg1_crop.npy').shape
+    put_ddsm(put, outlined={'LEFT_CC': ['MALIGNANT']}, lines=lines, pixels=pixels)
+    put('cancers/cancer_01/case0001/A_0001_1.LEFT_CC.LJPEG', (real/'wg04mg1_crop_p12_k7.LJPEG').read_bytes())
+    d = ddsm(tmp_path)
+    assert read_image(d.folder/d.table['path'][0]).shape == (lines, pixels)
