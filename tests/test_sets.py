@@ -267,10 +267,18 @@ def test_ddsm_may_be_one_volume(put, tmp_path):
     assert ddsm(tmp_path/'cancers').table['path'].tolist() == ['cancer_01/case0001/A_0001_1.LEFT_CC.LJPEG']
 
 
-def test_ddsm_refuses_a_case_in_no_volume_and_an_overlay_that_is_lost(put, tmp_path):
+def test_ddsm_leaves_out_a_case_whose_overlay_is_lost_or_whose_header_is_damaged(put, tmp_path, capsys):
     put_ddsm(put, outlined={'LEFT_CC': ['MALIGNANT']})
-    next(tmp_path.rglob('*.OVERLAY')).unlink()
-    with pytest.raises(UserError, match='A_0001_1.LEFT_CC.OVERLAY cannot be read'): ddsm(tmp_path)
+    put_ddsm(put, 'cancers/cancer_01/case0002', 'A-0002-1', outlined={'LEFT_CC': ['MALIGNANT']})
+    put_ddsm(put, 'normals/normal_01/case0004', 'D-0004-1')
+    (tmp_path/'cancers/cancer_01/case0001/A_0001_1.LEFT_CC.OVERLAY').unlink()
+    (tmp_path/'normals/normal_01/case0004/D-0004-1.ics').write_text('ics_version 1.0')
+    assert ddsm(tmp_path).table['path'].tolist() == ['cancers/cancer_01/case0002/A_0002_1.LEFT_CC.LJPEG']
+    said = capsys.readouterr().out
+    assert 'one case is left out: A_0001_1.LEFT_CC.OVERLAY cannot be read' in said and 'one case is left out: D-0004-1.ics is damaged' in said
+
+
+def test_ddsm_refuses_a_case_in_no_volume(put, tmp_path):
     put_ddsm(put, 'elsewhere', 'A-0009-1')
     with pytest.raises(UserError, match='A-0009-1.ics lies in no volume: DDSM has the volumes cancers'): ddsm(tmp_path)
 

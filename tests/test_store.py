@@ -177,18 +177,32 @@ def test_unlabelled_images_are_stored(tmp_path, film):
     assert len(s) == 2 and s.index['label'].isna().all() and len(s.rejected) == 1
 
 
-def test_a_killed_build_leaves_no_store(tmp_path, film):
-    d = dataset(film, GOOD)
+def test_a_killed_build_leaves_no_store_and_goes_on(tmp_path, film, monkeypatch):
+    spoil(film)
+    d = dataset(film, GOOD[:4] + ['text.png'] + GOOD[4:])
     code = ("import os, signal\n"
             "from mammo_uda.data.dataset import Dataset\n"
             "from mammo_uda.data.store import build_store\n"
-            "def stop(done, total): os.kill(os.getpid(), signal.SIGKILL)\n"
+            "def stop(done, total):\n"
+            "    if done == 9: os.kill(os.getpid(), signal.SIGKILL)\n"
             "build_store(Dataset.from_csv('film/index.csv', 'film'), 's', 32, workers=1, progress=stop)")
     env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
     assert subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env=env).returncode == -signal.SIGKILL
     assert not (tmp_path/'s').exists()
-    assert len(build_store(d, tmp_path/'s', 32, workers=1)) == 14
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['film', 's']
+    calls, whole = [], build_store(d, tmp_path/'whole', 32, workers=1)
+    s = build_store(d, tmp_path/'s', 32, workers=1, progress=lambda done, total: calls.append(done))
+    assert calls == list(range(10, 16)) # the nine that were read are not read again
+    assert (s.pixels == whole.pixels).all() and s.key == whole.key and s.index.equals(whole.index) and s.rejected.equals(whole.rejected)
+    assert sorted(p.name for p in s.folder.iterdir()) == sorted(p.name for p in whole.folder.iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['film', 's', 'whole']
+
+
+def test_what_is_left_of_other_work_is_not_taken_up(tmp_path, film):
+    def stop(done, total):
+        if done == 5: raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): build_store(dataset(film, GOOD), tmp_path/'s', 32, workers=1, progress=stop)
+    s = build_store(dataset(film, GOOD[::-1]), tmp_path/'s', 32, workers=1)
+    assert (s.pixels == build_store(dataset(film, GOOD[::-1]), tmp_path/'whole', 32, workers=1).pixels).all()
 
 
 def fragile(path, photometric, size):

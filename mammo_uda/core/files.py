@@ -45,19 +45,22 @@ def write_whole(
 # %% ../../nbs/core/files.ipynb #72c7f754
 @contextmanager
 def whole_folder(
-    folder, # folder to make; must be new or empty
-):          # yields the temporary folder to write into
+    folder,              # folder to make; must be new or empty
+    go_on: bool = False, # after a stop, begin with what was there
+):                       # yields the temporary folder to write into
     "A folder that appears under its name only once the block has ended well"
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} already holds files: choose another folder or remove it.")
     tmp = folder.with_name(f'{folder.name}.making')
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir(parents=True)
+    if not go_on: shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir(parents=True, exist_ok=True)
     try:
         yield tmp
         os.replace(tmp, folder)
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+    except BaseException as e:
+        if isinstance(e, Exception) or not go_on: shutil.rmtree(tmp, ignore_errors=True) # Ctrl-C is none
+        raise
 
 # %% ../../nbs/core/files.ipynb #0364eea4
 def _take_space(f, nbytes):

@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/sets.html.md"""
 
 # %% auto #0
 __all__ = ['CBIS_LAYOUT', 'CBIS_COLUMNS', 'INBREAST_LAYOUT', 'INBREAST_COLUMNS', 'VINDR_LAYOUT', 'VINDR_COLUMNS', 'RSNA_LAYOUT',
-           'RSNA_COLUMNS', 'MIAS_LAYOUT', 'VOLUMES', 'DDSM_LAYOUT', 'SETS', 'find_below', 'read_list', 'leave_out',
-           'label_by_birads', 'cbis_ddsm', 'inbreast', 'vindr_mammo', 'rsna', 'mini_mias', 'ddsm']
+           'RSNA_COLUMNS', 'MIAS_LAYOUT', 'VOLUMES', 'DDSM_LAYOUT', 'DDSM_COLUMNS', 'SETS', 'find_below', 'read_list',
+           'leave_out', 'label_by_birads', 'cbis_ddsm', 'inbreast', 'vindr_mammo', 'rsna', 'mini_mias', 'ddsm']
 
 # %% ../../nbs/data/sets.ipynb #1ded4b81
 import re
@@ -193,18 +193,31 @@ def mini_mias(
 # %% ../../nbs/data/sets.ipynb #222efb5c
 VOLUMES = ['cancers', 'benigns', 'benign_without_callbacks', 'normals']
 DDSM_LAYOUT = f"DDSM has the volumes {', '.join(VOLUMES)}, and in them folders such as cancers/cancer_01/case0001 with A-0001-1.ics"
+DDSM_COLUMNS = ['path', 'patient', 'laterality', 'view', 'volume', 'label', 'scanner', 'age', 'density']
 
-def _ddsm_case(path, folder):
+def _volume(path):
+    "The volume that a case belongs to"
+    found = re.findall(r'(?<=/)(cancer|benign|benign_without_callback|normal)(?:s|_\d+)(?=/)', path.absolute().as_posix())
+    if not found: raise UserError(f"{path} lies in no volume: {DDSM_LAYOUT}.")
+    return f'{found[-1]}s'
+
+def _films(path, folder, volume):
     "The four films of a case, a row each"
-    volumes = re.findall(r'(?<=/)(cancer|benign|benign_without_callback|normal)(?:s|_\d+)(?=/)', path.absolute().as_posix())
-    if not volumes: raise UserError(f"{path} lies in no volume: {DDSM_LAYOUT}.")
     case, patient = read_ics(path), path.stem.replace('-', '_')
     for name, view in case.views.items():
         film, (side, projection) = path.with_name(f'{patient}.{name}.LJPEG'), name.split('_')
-        outlined = read_overlay(film.with_suffix('.OVERLAY')) if view.overlay and volumes[-1]=='cancer' else []
-        yield dict(path=str(film.relative_to(folder)), patient=patient, laterality=side, view=projection, volume=f'{volumes[-1]}s',
+        outlined = read_overlay(film.with_suffix('.OVERLAY')) if view.overlay and volume=='cancers' else []
+        yield dict(path=str(film.relative_to(folder)), patient=patient, laterality=side, view=projection, volume=volume,
                    label='1' if any(o.pathology=='MALIGNANT' for o in outlined) else '0',
                    scanner=f'{case.digitiser} {case.letter}', age=case.age, density=case.density)
+
+# %% ../../nbs/data/sets.ipynb #a0d9ec82
+def _cases(folder):
+    "The films of all cases that can be read"
+    for path in find_below(folder, '*.ics', DDSM_LAYOUT):
+        volume = _volume(path)
+        try: yield from list(_films(path, folder, volume))
+        except UserError as e: print(f"ddsm: one case is left out: {e}")
 
 # %% ../../nbs/data/sets.ipynb #21fa1ef8
 def ddsm(
@@ -216,7 +229,7 @@ def ddsm(
     for volume in negatives:
         if volume not in VOLUMES[1:]: raise UserError(f"negatives has {volume!r}: it takes any of {', '.join(VOLUMES[1:])}.")
     folder = Path(folder)
-    rows = pd.DataFrame([row for path in find_below(folder, '*.ics', DDSM_LAYOUT) for row in _ddsm_case(path, folder)])
+    rows = pd.DataFrame(_cases(folder), columns=DDSM_COLUMNS)
     rows = leave_out(rows, ~rows['volume'].isin(['cancers', *negatives]), 'ddsm', 'are in volumes that were not asked for')
     rows = leave_out(rows, (rows['volume']=='cancers') & (rows['label']=='0'), 'ddsm', 'are of cancer cases and show no malignant lesion')
     return Dataset.from_rows(rows, folder, domain, 'DDSM')

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/store.html.md"""
 
 # %% auto #0
 __all__ = ['REJECTED', 'to_uint16', 'check_size', 'npy_header', 'write_pixels', 'PixelStore', 'write_store', 'check_kept',
-           'why_not', 'read_all', 'fill_side', 'build_store']
+           'why_not', 'read_all', 'fill_side', 'read_before', 'read_pixels', 'build_store']
 
 # %% ../../nbs/data/store.ipynb #0649bcfc
 import hashlib, io, json
@@ -53,17 +53,20 @@ def write_pixels(
     images,     # iterable of float32 [size,size], 0..1
     total: int, # images at most
     size: int,  # px
-) -> tuple:     # (images written, hash of their pixels)
+    kept: int=0, # images that are in the file already
+) -> tuple:     # (images in the file, hash of their pixels)
     "Stream images into one file of 16-bit pixels"
-    reserve(path, len(npy_header(total, size)) + 2*total*size**2)
-    digest, n = hashlib.sha256(), 0
+    if not kept: reserve(path, len(npy_header(total, size)) + 2*total*size**2)
+    digest, n = hashlib.sha256(), kept
     with open(path, 'r+b') as f:
         f.seek(len(npy_header(total, size)))
+        for _ in range(kept): digest.update(f.read(2*size**2))
         for image in images:
             pixels = to_uint16(image)
             if pixels.shape != (size,size): raise ValueError(f"an image is {pixels.shape}, expected {(size,size)}")
             data = pixels.astype('<u2').tobytes()
             f.write(data)
+            f.flush()
             digest.update(data)
             n += 1
         f.truncate()
@@ -175,10 +178,11 @@ def read_all(
     dataset: Dataset,
     size: int,         # px
     workers: int=None, # processes; None: one a core
+    first: int=0,      # row to begin with
 ):                     # yields (float32 [size,size], side, None) or (None, None, reason), in order
     "Read the images of a data set on several cores"
     photometrics = dataset.table['photometric'].astype(object).where(dataset.table['photometric'].notna(), None)
-    jobs = ((dataset.folder/path, photometric, size) for path, photometric in zip(dataset.table['path'], photometrics))
+    jobs = ((dataset.folder/path, photometric, size) for path, photometric in zip(dataset.table['path'][first:], photometrics[first:]))
     for future in run_apart(read_standard, jobs, workers):
         reason = why_not(future)
         yield (None, None, reason) if reason else (*future.result(), None)
@@ -191,6 +195,41 @@ def fill_side(
     missing = index['laterality'].isna()
     return index.drop(columns='seen').assign(laterality=index['laterality'].fillna(index['seen'].astype('string')), side_guessed=missing)
 
+# %% ../../nbs/data/store.ipynb #8044439f
+def read_before(
+    path,     # file of lines that a stopped attempt may have left
+    key: str, # of the work
+) -> list:    # [side, reason] of each file that was read
+    "What an earlier attempt at the same work has done"
+    try: first, *lines, _ = path.read_text().split('\n') # what stands behind the last end of a line is half a line
+    except (FileNotFoundError, ValueError): return []
+    return [json.loads(line) for line in lines] if first == key else []
+
+# %% ../../nbs/data/store.ipynb #048a6e8a
+def read_pixels(
+    dataset: Dataset,
+    tmp,          # folder for `pixels.npy`, where an earlier attempt may have left a part
+    size: int,    # px
+    workers: int, # processes; None: one a core
+    progress,     # called with (done, total) after each image, or None
+) -> tuple:       # ([side, reason] of each file, hash of the pixels)
+    "Read the files that have not been read yet"
+    key, total, lines = content_key([size, dataset.table.to_csv()]), len(dataset), tmp/'read.jsonl'
+    read = read_before(lines, key)
+    kept = sum(reason is None for _, reason in read)
+    write_whole(lines, '\n'.join([key, *map(json.dumps, read), '']))
+    with open(lines, 'a') as f:
+        def images():
+            for image, *rest in read_all(dataset, size, workers, first=len(read)):
+                if image is not None: yield image
+                read.append(rest)
+                f.write(json.dumps(rest) + '\n')
+                f.flush()
+                if progress: progress(len(read), total)
+        _, digest = write_pixels(tmp/'pixels.npy', images(), total, size, kept)
+    lines.unlink()
+    return read, digest
+
 # %% ../../nbs/data/store.ipynb #18bd4152
 def build_store(
     dataset: Dataset,
@@ -201,13 +240,8 @@ def build_store(
 ) -> PixelStore:
     "Read and standardise every image of a data set, once"
     check_size(size)
-    read = []
-    def kept():
-        for image, *rest in _watched(read_all(dataset, size, workers), len(dataset), progress):
-            read.append(rest)
-            if image is not None: yield image
-    with whole_folder(folder) as tmp:
-        _, digest = write_pixels(tmp/'pixels.npy', kept(), len(dataset), size)
+    with whole_folder(folder, go_on=True) as tmp:
+        read, digest = read_pixels(dataset, tmp, size, workers, progress)
         table = dataset.table.assign(**pd.DataFrame(read, columns=['seen','reason'], dtype=object))
         rejected = table[table['reason'].notna()]
         check_kept(dataset.table, rejected, dataset.name)
