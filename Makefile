@@ -3,7 +3,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 METADATA := settings.ini setup.py pyproject.toml
 
-.PHONY: table1 test lab readme
+.PHONY: table1 test lab notebooks readme
 .DELETE_ON_ERROR:
 
 table1: .venv/.installed
@@ -15,6 +15,12 @@ test: .venv/.installed-dev
 
 lab: .venv/.installed-lab
 	$(BIN)/jupyter lab --notebook-dir nbs $(ARGS)
+
+# make notebooks NB=nbs/data/store.ipynb     executes notebooks in place, as they are committed
+NB := $(shell find nbs -name '*.ipynb' -not -path '*/.*')
+notebooks: .venv/.installed-dev
+	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(NB)
+	$(BIN)/nbdev-clean
 
 # GitHub shows README.md from the top folder, the notebook lies in nbs/
 readme: .venv/.installed-dev

@@ -76,21 +76,29 @@ class Resume(SkipToEpoch):
     ):
         super().__init__(0)
         store_attr()
+        self.history = [] # what the Recorder kept of each epoch, those before a stop included
 
     def before_fit(self):
         if not Path(self.path).exists(): return
         state = torch.load(self.path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state['model'])
         self.opt.load_state_dict(state['opt'])
-        self._skip_to = state['epoch']
+        self._skip_to, self.history = state['epoch'], state['history']
+        self.recorder.smooth_loss.val, self.recorder.smooth_loss.count = state['smooth_loss']
 
     def before_epoch(self):
         super().before_epoch()
         seed_all(self.seed, self.epoch)
+        self.dls.train.rng.seed(random.random())
 
     def after_epoch(self):
-        if self.epoch+1 == self.n_epoch: return # what a finished training leaves is the caller's to keep
-        state = dict(model=self.model.state_dict(), opt=self.opt.state_dict(), epoch=self.epoch+1)
+        if self.epoch < self._skip_to: return # fastai calls this after an epoch that was skipped, too
+        self.history.append(list(self.recorder.values[-1]))
+        if self.epoch+1 < self.n_epoch: self.save() # what a finished training leaves is the caller's to keep
+
+    def save(self):
+        smooth = self.recorder.smooth_loss
+        state = dict(model=self.model.state_dict(), opt=self.opt.state_dict(), epoch=self.epoch+1, history=self.history, smooth_loss=(smooth.val, smooth.count))
         part = Path(self.path).with_suffix('.part')
         torch.save(state, part)
         os.replace(part, self.path)

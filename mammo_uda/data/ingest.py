@@ -8,12 +8,11 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/ingest.html.md"""
 __all__ = ['KINDS', 'read_set', 'same_pixels', 'ingest_notes']
 
 # %% ../../nbs/data/ingest.ipynb #81463380
-import hashlib
-
 import pandas as pd
 
 from ..core.files import UserError
 from .dataset import Dataset
+from .describe import first_copy
 from .sets import SETS, ddsm
 from .store import PixelStore, build_store
 
@@ -41,11 +40,9 @@ def same_pixels(
     store: PixelStore,
 ) -> pd.DataFrame: # row, other_row: rows of the list, a line for each later image that repeats one of another patient
     "Images of different patients that are the same to the last bit"
-    digest = [hashlib.sha256(pixels).digest() for pixels in store.pixels]
-    rows = store.index[['row','patient']].assign(digest=digest)
-    pairs = rows.merge(rows.drop_duplicates('digest'), on='digest', suffixes=('','_first'))
-    pairs = pairs[pairs['patient'] != pairs['patient_first']]
-    return pairs[['row_first','row']].set_axis(['row','other_row'], axis=1).reset_index(drop=True)
+    first, index = first_copy(store), store.index
+    twin = index['patient'].to_numpy() != index['patient'].to_numpy()[first]
+    return pd.DataFrame({'row': index['row'].to_numpy()[first[twin]], 'other_row': index['row'].to_numpy()[twin]})
 
 # %% ../../nbs/data/ingest.ipynb #d70755d4
 def ingest_notes(

@@ -71,12 +71,11 @@ def train_gan(
     stores = [PixelStore(film), PixelStore(digital)]
     seed_all(seed)
     dls = unpaired_dls(*[shots(s, split='train') for s in stores], bs=bs, steps=steps, device=pick_device(device))
-    learn = cyclegan_learner(dls, recipe, **net, cbs=[Resume(out/'checkpoint.pt', seed), ReportProgress(progress),
-                                                     SampleGrid(out, max(1, epochs//5))])
+    resume = Resume(out/'checkpoint.pt', seed)
+    learn = cyclegan_learner(dls, recipe, **net, cbs=[resume, ReportProgress(progress), SampleGrid(out, max(1, epochs//5))])
     with learn.no_bar(), learn.no_logging(): learn.fit_flat_lin(epochs)
-    names = list(learn.recorder.metric_names[1:-1])
-    losses = [row for row in learn.recorder.values if len(row) == len(names)] # an epoch gone through before a stop has none
-    write_whole(out/'losses.csv', pd.DataFrame(losses, columns=names).to_csv(index=False))
+    losses = pd.DataFrame(resume.history, columns=learn.recorder.metric_names[1:-1])
+    write_whole(out/'losses.csv', losses.to_csv(index=False))
     for (source, target), G in zip((DOMAINS, DOMAINS[::-1]), (learn.model.G_AB, learn.model.G_BA)):
         save_translator(Translator(G, source, target, stores[0].size), out/f'{source}-{target}')
     (out/'checkpoint.pt').unlink(missing_ok=True)

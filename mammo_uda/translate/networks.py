@@ -32,9 +32,10 @@ def conv_norm(
     kernel: int = 3, # side of the kernel, px
     stride: int = 1, # 2 halves the size
     relu: bool = True, # end in a ReLU
+    pad: type = nn.ReflectionPad2d, # layer that pads
 ) -> nn.Sequential:
-    "Reflection padding, convolution, instance norm, ReLU."
-    layers = [nn.ReflectionPad2d(kernel//2), nn.Conv2d(n_in, n_out, kernel, stride), nn.InstanceNorm2d(n_out)]
+    "Padding, convolution, instance norm, ReLU."
+    layers = [pad(kernel//2), nn.Conv2d(n_in, n_out, kernel, stride), nn.InstanceNorm2d(n_out)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 # %% ../../nbs/translate/networks.ipynb #8a6d01fc
@@ -65,8 +66,8 @@ def resnet_layers(
     how: str = 'resize', # see `upsample`
 ) -> nn.Sequential:
     "The layers of the generator up to its last convolution."
-    f = filters
-    return nn.Sequential(conv_norm(channels, f, 7), conv_norm(f, 2*f, stride=2), conv_norm(2*f, 4*f, stride=2),
+    f, pad = filters, nn.ZeroPad2d if how == 'transposed' else nn.ReflectionPad2d
+    return nn.Sequential(conv_norm(channels, f, 7), conv_norm(f, 2*f, stride=2, pad=pad), conv_norm(2*f, 4*f, stride=2, pad=pad),
                          *[ResBlock(4*f) for _ in range(blocks)],
                          upsample(4*f, 2*f, how), upsample(2*f, f, how), nn.ReflectionPad2d(3), nn.Conv2d(f, channels, 7))
 
