@@ -11,6 +11,7 @@ __all__ = ['BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'pred
 # %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -84,12 +85,12 @@ def save_classifier(
     folder, # to make
     arch: str, # name in `ARCHS`
     size: int, # px of the images it was trained on
-    **about, # what else is worth knowing: domains, method, seed
+    **about, # what else is worth knowing: domains, method, seed, keys of the stores it was trained on
 ):
     "Writes weights and description of a classifier."
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_weights(net, Path(folder)/'classifier.safetensors')
-    write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, **about), indent=1))
+    write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, range=[0, 1], **about, version=version('mammo_uda')), indent=1))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
 def load_classifier(

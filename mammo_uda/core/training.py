@@ -89,7 +89,7 @@ class Resume(SkipToEpoch):
     def before_epoch(self):
         super().before_epoch()
         seed_all(self.seed, self.epoch)
-        self.dls.train.rng.seed(random.random())
+        self.dls.train.rng.seed(f'{self.seed} {self.epoch}')
 
     def after_epoch(self):
         if self.epoch < self._skip_to: return # fastai calls this after an epoch that was skipped, too

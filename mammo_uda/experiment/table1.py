@@ -77,7 +77,7 @@ def train_gan(
     losses = pd.DataFrame(resume.history, columns=learn.recorder.metric_names[1:-1])
     write_whole(out/'losses.csv', losses.to_csv(index=False))
     for (source, target), G in zip((DOMAINS, DOMAINS[::-1]), (learn.model.G_AB, learn.model.G_BA)):
-        save_translator(Translator(G, source, target, stores[0].size), out/f'{source}-{target}')
+        save_translator(Translator(G, source, target, stores[0].size, [s.key for s in stores]), out/f'{source}-{target}')
     (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #a07fdeec
@@ -112,7 +112,7 @@ def start_classifier(
     store, net = PixelStore(store), make_net(arch, file or weights)
     fit_classifier(net, shots(store, split='train'), out, progress, epochs, steps, bs, seed, device,
                    lr=RATES['none' if weights == 'none' else 'foreign'][arch])
-    save_classifier(net, out, arch, store.size)
+    save_classifier(net, out, arch, store.size, trained_on=[store.key])
 
 # %% ../../nbs/experiment/table1.ipynb #97a45eb4
 def fit_classifier(
@@ -151,7 +151,7 @@ def finish_classifier(
     if translated: items += shots(PixelStore(translated/'synthesised'))
     fit_classifier(net, items, out, progress, epochs, steps, bs, seed+1000, device, lr=RATES['own'][about['arch']])
     who = dict(train_domain=source, method=method, seed=seed)
-    save_classifier(net, out, about['arch'], about['size'], **who)
+    save_classifier(net, out, about['arch'], about['size'], **who, trained_on=[s.key for s in dict.fromkeys(i.store for i in items)])
     scores = pd.concat([score(net, s) for s in stores.values()], ignore_index=True)
     write_scores(scores.assign(arch=about['arch'], **who), out/'scores.parquet')
 

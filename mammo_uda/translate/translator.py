@@ -9,6 +9,7 @@ __all__ = ['Translator', 'save_translator', 'load_translator', 'translate_store'
 
 # %% ../../nbs/translate/translator.ipynb #ae200189
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ class Translator:
         source: str, # domain it was trained to read
         target: str, # domain whose look it gives
         size: int, # px of the images it was trained on
+        trained_on: tuple = (), # keys of the stores it was trained on
     ):
-        self.net, self.source, self.target, self.size = net.eval(), source, target, size
+        self.net, self.source, self.target, self.size, self.trained_on = net.eval(), source, target, size, tuple(trained_on)
 
     def __repr__(self): return f"Translator from {self.source} to {self.target}, {self.size} px"
 
@@ -50,7 +52,8 @@ def save_translator(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(translator.net, folder/'translator.safetensors')
-    about = dict(source=translator.source, target=translator.target, size=translator.size, settings=translator.net.settings)
+    about = dict(source=translator.source, target=translator.target, size=translator.size, range=[-1, 1], settings=translator.net.settings,
+                 trained_on=translator.trained_on, version=version('mammo_uda'))
     write_whole(folder/'translator.json', json.dumps(about, indent=1))
 
 # %% ../../nbs/translate/translator.ipynb #f0bc097b
@@ -64,10 +67,10 @@ def load_translator(
         about = json.loads((folder/'translator.json').read_text())
         net = Generator(**about['settings'])
         net.load_state_dict(load_file(folder/'translator.safetensors'))
+        return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'], about['trained_on'])
     except FileNotFoundError: raise UserError(f"{folder} holds no translator: pass a folder with translator.json and translator.safetensors.") from None
     except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as e:
         raise UserError(f"The translator in {folder} is damaged ({type(e).__name__}): make it again.") from None
-    return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'])
 
 # %% ../../nbs/translate/translator.ipynb #60844826
 def translate_store(
