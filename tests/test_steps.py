@@ -1,5 +1,6 @@
 "Steps under ill treatment: kills, faults, Ctrl-C, two starts at once"
 import os, signal, subprocess, sys, time, warnings
+from pathlib import Path
 
 import psutil, pytest
 from fastcore.basics import num_cpus
@@ -111,6 +112,15 @@ def test_threads_are_shared(tmp_path):
         run_steps([s], run, workers=workers)
         assert (s.folder(run)/'threads.txt').read_text() == f'{threads}{threads}'
     assert os.environ == before
+
+def test_a_script_needs_no_guard(tmp_path):
+    script = tmp_path/'script.py'
+    script.write_text("print('once')\nfrom mammo_uda.experiment.steps import Step, run_steps\n"
+                      "run_steps([Step('write', 'test_steps:write', dict(text='a'))], 'run')\n")
+    env = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]))
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('once') == 1 and len(list(tmp_path.glob('run/steps/write-*/text.txt'))) == 1
 
 def test_modules_are_imported_once(tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', os.path.dirname(__file__))

@@ -10,7 +10,7 @@ __all__ = ['LEVELS', 'ALIKE', 'GROUPS', 'THUMBNAIL', 'FIGURES', 'ADVICE', 'TOGET
            'patient_bootstrap', 'group_model', 'thumbnail_model', 'shortcut_inputs', 'shortcuts', 'leak_warnings',
            'copy_warnings', 'shortcut_warnings', 'Description', 'describe']
 
-# %% ../../nbs/data/describe.ipynb #3e74ec18
+# %% ../../nbs/data/describe.ipynb #adad19a1
 import hashlib, html, textwrap
 from dataclasses import dataclass
 
@@ -26,14 +26,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .store import PixelStore
 
-# %% ../../nbs/data/describe.ipynb #5d29d830
+# %% ../../nbs/data/describe.ipynb #92ee340e
 def known(
     values: pd.Series, # of any type
 ) -> pd.Series: # text; 'not known' where missing
     "Values as texts"
     return values.convert_dtypes().astype('string').fillna('not known')
 
-# %% ../../nbs/data/describe.ipynb #b9f8815f
+# %% ../../nbs/data/describe.ipynb #a18ac577
 def age_group(
     ages: pd.Series, # years; numbers or texts
 ) -> pd.Series: # text, e.g. '40 to 49'
@@ -41,7 +41,7 @@ def age_group(
     tens = (pd.to_numeric(ages, errors='coerce')//10*10).astype('Int64')
     return known(tens.astype('string') + ' to ' + (tens+9).astype('string'))
 
-# %% ../../nbs/data/describe.ipynb #f855590d
+# %% ../../nbs/data/describe.ipynb #55e6dd84
 LEVELS = ['view', 'laterality', 'scanner', 'density', 'age']
 
 def _texts(index):
@@ -59,7 +59,7 @@ def image_table(
     fill = lambda column: column.fillna('not known') if column.notna().any() else column
     return t.assign(**{c: t.groupby('domain')[c].transform(fill) for c in LEVELS})
 
-# %% ../../nbs/data/describe.ipynb #7071f708
+# %% ../../nbs/data/describe.ipynb #d7df99bf
 def _count(t, column):
     "The rows of `counts` for one column"
     found = t.groupby(['domain', known(t[column]) if column=='label' else t[column].rename('value')]).agg(
@@ -76,7 +76,7 @@ def counts(
     found = pd.concat([_count(t, column) for column in ['domain', 'label', *LEVELS]], ignore_index=True)
     return found.sort_values('domain', kind='stable', ignore_index=True)[['domain', 'what', 'value', 'images', 'patients', 'positive']]
 
-# %% ../../nbs/data/describe.ipynb #52524589
+# %% ../../nbs/data/describe.ipynb #8610b407
 def split_leaks(
     *stores: PixelStore,
 ) -> pd.DataFrame: # columns `domain, patients, in_several_splits, of_both_labels`: patients counted
@@ -85,16 +85,16 @@ def split_leaks(
     return several.groupby('domain').agg(patients=('split','size'), in_several_splits=('split','sum'),
                                          of_both_labels=('label','sum')).reset_index()
 
-# %% ../../nbs/data/describe.ipynb #c6321096
+# %% ../../nbs/data/describe.ipynb #77fc3e08
 def first_copy(
     *stores: PixelStore,
 ) -> np.ndarray: # int; for each image the position of the first with the same pixels, its own if there is none
     "Find images with equal pixels"
-    hashes = [hashlib.sha256(pixels.tobytes()).digest() for store in stores for pixels in store.pixels]
+    hashes = [hashlib.sha256(store[i].tobytes()).digest() for store in stores for i in range(len(store))]
     _, first, which = np.unique(np.array(hashes, dtype='V32'), return_index=True, return_inverse=True)
     return first[which]
 
-# %% ../../nbs/data/describe.ipynb #b25a167b
+# %% ../../nbs/data/describe.ipynb #786b26ff
 def thumbnails(
     *stores: PixelStore,
 ) -> np.ndarray: # float32 [N, 256], 0..1
@@ -103,7 +103,7 @@ def thumbnails(
     small = [resize_local_mean(np.moveaxis(chunk, 0, -1), (16,16), channel_axis=-1) for chunk in chunks]
     return np.concatenate([s.reshape(256, -1).T for s in small])
 
-# %% ../../nbs/data/describe.ipynb #dcc54170
+# %% ../../nbs/data/describe.ipynb #35b48f22
 ALIKE = 0.999
 
 def alike(
@@ -119,7 +119,7 @@ def alike(
     pairs, at = np.unique(np.sort(np.stack([i, other[i,j]], 1)), axis=0, return_index=True)
     return pairs, r[i,j][at]
 
-# %% ../../nbs/data/describe.ipynb #d437d2b6
+# %% ../../nbs/data/describe.ipynb #f474cd6a
 def near_duplicates(
     *stores: PixelStore,
 ) -> pd.DataFrame: # columns `domain, image_id, other_domain, other_id, same_patient, same_pixels, correlation`
@@ -134,7 +134,7 @@ def near_duplicates(
         'same_pixels': np.arange(len(a)) < len(copies), 'correlation': np.append(np.ones(len(copies)), r)}
         ).sort_values(['same_pixels', 'correlation'], ascending=False, ignore_index=True)
 
-# %% ../../nbs/data/describe.ipynb #562b8466
+# %% ../../nbs/data/describe.ipynb #be96c615
 def fold_ranks(
     prob: np.ndarray, # float [N]
     fold: np.ndarray, # int [N], 0..
@@ -156,7 +156,7 @@ def fold_auroc(
     pairs = np.bincount(fold, positive) @ in_fold
     return positive @ below / pairs if pairs else np.nan
 
-# %% ../../nbs/data/describe.ipynb #7b00c942
+# %% ../../nbs/data/describe.ipynb #cade5547
 def patient_bootstrap(
     label: np.ndarray,   # 0 or 1 [N]
     prob: np.ndarray,    # float [N]
@@ -170,7 +170,7 @@ def patient_bootstrap(
     drawn = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(draws))
     return np.array([fold_auroc(label, *ranks, times[patient]) for times in drawn])
 
-# %% ../../nbs/data/describe.ipynb #75298100
+# %% ../../nbs/data/describe.ipynb #a2accc4d
 GROUPS, THUMBNAIL = ['scanner', 'age', 'view'], '16 x 16 thumbnail'
 
 def group_model(): return make_pipeline(OneHotEncoder(handle_unknown='ignore'), LogisticRegression())
@@ -187,7 +187,7 @@ def shortcut_inputs(
     found = {', '.join(s): (t[s].astype(object), group_model()) for s in sets}
     return found | ({THUMBNAIL: (thumbs, thumbnail_model())} if np.ptp(thumbs, axis=0).any() else {})
 
-# %% ../../nbs/data/describe.ipynb #7b82a6e6
+# %% ../../nbs/data/describe.ipynb #19a72097
 FIGURES = ['domain', 'from', 'auroc', 'low', 'high', 'images', 'patients', 'note']
 
 def _folds(label, patient):
@@ -201,7 +201,7 @@ def _shortcuts(domain, t, thumbs):
     "The rows of `shortcuts` for one domain"
     have = [t.loc[t['label']==k, 'patient'].nunique() for k in (0, 1)]
     size = dict(domain=domain, images=len(t), patients=t['patient'].nunique())
-    if min(have) < 5: return [size | {'note': f"cannot be checked: {have[0]} patients of label 0 and {have[1]} of label 1; at least 5 of each are needed"}]
+    if min(have) < 5: return [size | {'note': f"patients with label 0: {have[0]}, with label 1: {have[1]}; at least 5 of each are needed"}]
     label, patient, rows = t['label'].to_numpy(int), pd.factorize(t['patient'])[0], []
     splits, fold = _folds(label, patient)
     for name, (x, model) in shortcut_inputs(t, thumbs).items():
@@ -220,7 +220,7 @@ def shortcuts(
             for part in [labelled[labelled['domain']==domain]] for row in _shortcuts(domain, part, thumbs[part.index])]
     return pd.DataFrame(rows, columns=FIGURES).astype({'auroc': float, 'low': float, 'high': float})
 
-# %% ../../nbs/data/describe.ipynb #93df4b82
+# %% ../../nbs/data/describe.ipynb #60185bce
 ADVICE = {
     'scanner': "A network can learn the machine instead of the disease: balance the labels within each scanner, or report auROC within each.",
     'age': "A network can learn how old a breast looks instead of the disease: balance the labels within each age group, or report auROC within each.",
@@ -256,7 +256,7 @@ def shortcut_warnings(
             f"(95% interval {row['low']:.2f} to {row['high']:.2f}). {ADVICE.get(row['from'], TOGETHER)}"
             for row in figures[figures['low'] > 0.5].to_dict('records')]
 
-# %% ../../nbs/data/describe.ipynb #7e16a74c
+# %% ../../nbs/data/describe.ipynb #81834c0a
 @dataclass(eq=False, repr=False)
 class Description:
     "What `describe` found; draws itself"
@@ -266,21 +266,25 @@ class Description:
     shortcuts: pd.DataFrame  # from `shortcuts`
 
     @property
+    def notes(self): return [f"{domain}: what tells the label cannot be checked ({note})."
+                             for domain, note in zip(self.shortcuts['domain'], self.shortcuts['note']) if note]
+
+    @property
     def warnings(self): return leak_warnings(self.leaks) + copy_warnings(self.duplicates) + shortcut_warnings(self.shortcuts)
 
-# %% ../../nbs/data/describe.ipynb #c83e6ec8
+# %% ../../nbs/data/describe.ipynb #876aceed
 def describe(
     *stores: PixelStore, # one or more, of one or more domains
 ) -> Description:
     "Look at data before training on them"
     return Description(counts(*stores), split_leaks(*stores), near_duplicates(*stores), shortcuts(*stores))
 
-# %% ../../nbs/data/describe.ipynb #d61958f8
+# %% ../../nbs/data/describe.ipynb #69d6902a
 def _figure_texts(figures):
     "Figures as they are printed"
-    text = lambda r: r['note'] or f"{r['auroc']:.2f} ({r['low']:.2f} to {r['high']:.2f})"
-    return pd.DataFrame({'domain': figures['domain'], 'from': figures['from'].fillna(''),
-                         'auROC (95% interval)': [text(r) for r in figures.to_dict('records')]})
+    f = figures[figures['note']=='']
+    text = [f'{auroc:.2f} ({low:.2f} to {high:.2f})' for auroc, low, high in zip(f['auroc'], f['low'], f['high'])]
+    return pd.DataFrame({'domain': f['domain'], 'from': f['from'], 'auROC (95% interval)': text})
 
 def _copy_texts(copies):
     "The most alike copies as they are printed"
@@ -289,25 +293,34 @@ def _copy_texts(copies):
                          'correlation': np.where(c['same_pixels'], 'same pixels', c['correlation'].map('{:.4f}'.format))})
 
 @patch
-def _parts(self: Description):
+def _sentences(self: Description):
+    "Titles and the sentences under them"
+    return {'Warnings': self.warnings or ['none']} | ({'Not checked': self.notes} if self.notes else {})
+
+@patch
+def _tables(self: Description):
     "Titles and the tables under them, as texts"
     share = self.counts['positive'].map('{:.0%}'.format, na_action='ignore').fillna('').rename('positive')
     return {'Images': self.counts.assign(positive=share), 'Patients': self.leaks.rename(columns=lambda c: c.replace('_', ' ')),
-            f'Copies: {len(self.duplicates)} pairs': _copy_texts(self.duplicates),
+            f'Pairs of copies: {len(self.duplicates)}': _copy_texts(self.duplicates),
             'The label without the disease': _figure_texts(self.shortcuts)}
 
-# %% ../../nbs/data/describe.ipynb #584ef841
+# %% ../../nbs/data/describe.ipynb #b9af922e
+def _plain(table):
+    "A table of texts as text, no wider than 80 columns"
+    return table.to_string(index=False, line_width=80, max_colwidth=24)
+
 @patch
 def __repr__(self: Description) -> str:
     "Plain text for a console of 80 columns"
-    bullets = [textwrap.fill(w, 80, initial_indent='- ', subsequent_indent='  ') for w in self.warnings or ['none']]
-    tables = [f"{title}\n{t.to_string(index=False, line_width=80, max_colwidth=24)}" if len(t) else title for title, t in self._parts().items()]
-    return '\n\n'.join(['Warnings\n' + '\n'.join(bullets), *tables])
+    fill = lambda text: textwrap.fill(text, 80, initial_indent='- ', subsequent_indent='  ')
+    parts = ['\n'.join([title, *map(fill, texts)]) for title, texts in self._sentences().items()]
+    return '\n\n'.join(parts + [f'{title}\n{_plain(t)}' if len(t) else title for title, t in self._tables().items()])
 
-# %% ../../nbs/data/describe.ipynb #84184f03
+# %% ../../nbs/data/describe.ipynb #03dc4ae0
 @patch
 def _repr_html_(self: Description) -> str:
     "Warnings and tables as HTML"
-    items = ''.join(f'<li>{html.escape(w)}</li>' for w in self.warnings or ['none'])
-    return f'<h4>Warnings</h4><ul>{items}</ul>' + ''.join(
-        f'<h4>{title}</h4>{t.to_html(index=False, border=0) if len(t) else ""}' for title, t in self._parts().items())
+    items = lambda texts: ''.join(f'<li>{html.escape(text)}</li>' for text in texts)
+    return ''.join(f'<h4>{title}</h4><ul>{items(texts)}</ul>' for title, texts in self._sentences().items()) + ''.join(
+        f'<h4>{title}</h4>{t.to_html(index=False, border=0) if len(t) else ""}' for title, t in self._tables().items())

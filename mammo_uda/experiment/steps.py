@@ -19,6 +19,7 @@ from multiprocessing.forkserver import _forkserver
 from pathlib import Path
 from threading import Thread
 from time import monotonic
+from types import ModuleType
 
 from fastcore.basics import num_cpus
 from fastcore.xtras import modified_env
@@ -129,6 +130,14 @@ def _hold_interrupts():
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+# %% ../../nbs/experiment/steps.ipynb #c87e8926
+@contextmanager
+def _hide_script():
+    "Start processes that do not run the user's script again"
+    script, sys.modules['__main__'] = sys.modules['__main__'], ModuleType('__main__')
+    try: yield
+    finally: sys.modules['__main__'] = script
+
 # %% ../../nbs/experiment/steps.ipynb #cdd1bc47
 QUIET = 'ignore:`torch.jit.script:FutureWarning'
 
@@ -154,7 +163,7 @@ class Child:
         self.pipe, childs_end = _forks.Pipe(duplex=False)
         work = import_module('mammo_uda.experiment.steps')._work # a child cannot find what a notebook defines
         self.process = _forks.Process(target=work, args=(step.name, step.fn, self.out, step.kwargs(run), childs_end))
-        with _hold_interrupts(), modified_env(**_environment(threads)): self._start()
+        with _hold_interrupts(), _hide_script(), modified_env(**_environment(threads)): self._start()
         childs_end.close()
 
     def _start(self):
