@@ -7,6 +7,7 @@ from mammo_uda.data.dataset import *
 from mammo_uda.data.ddsm import read_ics, read_ljpeg, read_overlay, lesion_mask
 from mammo_uda.data.sets import *
 from mammo_uda.data.store import *
+from mammo_uda.data.describe import describe, near_duplicates, shortcuts, split_leaks
 from mammo_uda.data.ingest import *
 from mammo_uda.data.phantom import *
 from mammo_uda.data.blocks import *
@@ -14,6 +15,7 @@ from mammo_uda.translate.networks import *
 from mammo_uda.translate.losses import *
 from mammo_uda.translate.cyclegan import *
 from mammo_uda.translate.translator import *
+from mammo_uda.translate.audit import *
 from mammo_uda.classify.networks import *
 from mammo_uda.classify.learner import *
 from mammo_uda.evaluate.scores import *

@@ -171,7 +171,7 @@ def patient_bootstrap(
     return np.array([fold_auroc(label, *ranks, times[patient]) for times in drawn])
 
 # %% ../../nbs/data/describe.ipynb #a2accc4d
-GROUPS, THUMBNAIL = ['scanner', 'age', 'view'], '16 x 16 thumbnail'
+GROUPS, THUMBNAIL = ['scanner', 'age', 'view'], '16 x 16 thumbnails'
 
 def group_model(): return make_pipeline(OneHotEncoder(handle_unknown='ignore'), LogisticRegression())
 def thumbnail_model():
@@ -184,7 +184,7 @@ def shortcut_inputs(
     "What may tell the label without the disease"
     names = [c for c in GROUPS if t[c].nunique() > 1]
     sets = [[name] for name in names] + [names]*(len(names) > 1)
-    found = {', '.join(s): (t[s].astype(object), group_model()) for s in sets}
+    found = {' + '.join(s): (t[s].astype(object), group_model()) for s in sets}
     return found | ({THUMBNAIL: (thumbs, thumbnail_model())} if np.ptp(thumbs, axis=0).any() else {})
 
 # %% ../../nbs/data/describe.ipynb #19a72097
@@ -216,7 +216,7 @@ def shortcuts(
     "How well the label can be told without the disease, in each domain"
     t, thumbs = image_table(*stores), thumbnails(*stores)
     labelled = t[t['label'].notna()]
-    rows = [row for domain in t['domain'].unique()
+    rows = [row for domain in sorted(t['domain'].unique())
             for part in [labelled[labelled['domain']==domain]] for row in _shortcuts(domain, part, thumbs[part.index])]
     return pd.DataFrame(rows, columns=FIGURES).astype({'auroc': float, 'low': float, 'high': float})
 
@@ -254,7 +254,7 @@ def shortcut_warnings(
     "Say what a network could learn instead of the disease"
     return [f"{row['domain']}: the label can be told from {row['from']} alone, with auROC {row['auroc']:.2f} "
             f"(95% interval {row['low']:.2f} to {row['high']:.2f}). {ADVICE.get(row['from'], TOGETHER)}"
-            for row in figures[figures['low'] > 0.5].to_dict('records')]
+            for row in figures[figures['low'].round(2) > 0.5].to_dict('records')]
 
 # %% ../../nbs/data/describe.ipynb #81834c0a
 @dataclass(eq=False, repr=False)
@@ -300,7 +300,7 @@ def _sentences(self: Description):
 @patch
 def _tables(self: Description):
     "Titles and the tables under them, as texts"
-    share = self.counts['positive'].map('{:.0%}'.format, na_action='ignore').fillna('').rename('positive')
+    share = ['' if pd.isna(p) else f'{p:.0%}' for p in self.counts['positive']]
     return {'Images': self.counts.assign(positive=share), 'Patients': self.leaks.rename(columns=lambda c: c.replace('_', ' ')),
             f'Pairs of copies: {len(self.duplicates)}': _copy_texts(self.duplicates),
             'The label without the disease': _figure_texts(self.shortcuts)}

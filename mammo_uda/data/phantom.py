@@ -276,9 +276,13 @@ def expose(
     domain: str, # 'film' or 'digital'
     side: str, # 'L' or 'R'
     rng: np.random.Generator, # of the acquisition
+    marks: bool = True, # film has its border, label and scratches
 ) -> np.ndarray: # float32 [H, W], 0 = air, 1 = densest
     "The anatomy as one of the two machines shows it."
-    image = (3.6-film_marks(rng, film_density(rng, a.attenuation)))/3.55 if domain == 'film' else digital_image(rng, a)
+    if domain == 'film':
+        density = film_density(rng, a.attenuation)
+        image = (3.6 - (film_marks(rng, density) if marks else density))/3.55
+    else: image = digital_image(rng, a)
     return (image if side == 'L' else image[:,::-1]).astype(np.float32)
 
 # %% ../../nbs/data/phantom.ipynb #a6b97f88
