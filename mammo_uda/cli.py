@@ -125,7 +125,7 @@ def describe(
 @app.command()
 def predict(
     model: Annotated[Path, Argument(help="A trained classifier, from the steps folder of a run.")],
-    csv: Annotated[Path, Argument(help="The images to score; needs a column path or file.")],
+    csv: Annotated[Path, Argument(help="The images to score; needs columns path (or file) and patient.")],
     out: Annotated[Path, Option(metavar='CSV', help="Where the scores go.")] = Path('scores.csv'),
 ):
     "Score new images with a trained classifier."
