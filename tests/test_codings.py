@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np, pandas as pd, psutil, pytest
 from pydicom.uid import JPEG2000MCLossless, MPEG2MPML
 
-from codings import ALL, DICOM, film, header, save_coded, save_dicom
+from codings import ALL, DICOM, PICTURES, film, header, save_coded, save_dicom
 from mammo_uda.core.files import UnreadableImage
 from mammo_uda.data.dataset import Dataset
 from mammo_uda.data.image import read_image
 from mammo_uda.data.store import build_store
 
-def within(coding): return {'jpg': 2/255, 'jpeg-baseline': 2/255, 'jpeg-extended': 2/4095}.get(coding, 1e-6)
+def within(coding): return {'jpg': 2/255, 'jpeg-baseline': 2/255, 'jpeg-extended': 2/4095, **dict.fromkeys(PICTURES, 1/4095)}.get(coding, 1e-6)
 
 @pytest.mark.parametrize('coding', ALL)
 def test_known_pixels(tmp_path, coding):
