@@ -14,7 +14,7 @@ from ..core.files import UserError
 from .dataset import Dataset
 from .describe import first_copy
 from .sets import SETS, ddsm
-from .store import PixelStore, build_store
+from .store import PixelStore
 
 # %% ../../nbs/data/ingest.ipynb #c2194001
 KINDS = (*SETS, 'csv', 'dicom')
