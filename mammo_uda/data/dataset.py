@@ -111,7 +111,7 @@ def pseudonyms(
 
 # %% ../../nbs/data/dataset.ipynb #46724bfa
 COLUMNS = ['image_id', 'path', 'patient', 'laterality', 'view', 'label', 'domain', 'photometric', 'split', 'row']
-FURTHER = ['scanner', 'age', 'density', 'birads', 'implant', 'lesion']
+FURTHER = ['scanner', 'age', 'density', 'birads', 'implant', 'lesion', 'spacing']
 TYPES = {column: 'Int64' if column in ('label','row') else 'string' for column in COLUMNS}
 
 class Dataset:
@@ -144,6 +144,10 @@ def _values(column):
     try: return pd.to_numeric(column)
     except ValueError: return column
 
+def _no_spacing(column):
+    "Where something else stands than a likely number of mm"
+    return column.notna() & ~pd.to_numeric(column, errors='coerce').between(.01, 10)
+
 def table_from_rows(
     rows: pd.DataFrame, # text, with a column `row`
     folder: Path,       # that the paths start from
@@ -156,6 +160,7 @@ def table_from_rows(
     if 'image_id' in rows:
         twice = rows['image_id'].notna() & rows['image_id'].duplicated()
         check_rows(rows, twice, name, lambda r: f"image_id {r['image_id']!r} was used before")
+    if 'spacing' in rows: check_rows(rows, _no_spacing(rows['spacing']), name, lambda r: f"spacing is {r['spacing']!r}; it must be mm a pixel, such as 0.05")
     table = rows[rows.columns.intersection([*COLUMNS, *FURTHER], sort=False)].assign(domain=domain)
     for column in table.columns.intersection(list(MEANINGS)): table[column] = with_meaning(rows, column, name)
     for column in table.columns.intersection(FURTHER): table[column] = _values(rows[column])

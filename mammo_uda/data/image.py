@@ -6,7 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/image.html.md"""
 
 # %% auto #0
 __all__ = ['look_up', 'modality', 'window', 'full_range', 'voi', 'padding', 'grey_levels', 'render', 'refuse', 'coding_name',
-           'check_decoder', 'stored_pixels', 'read_dicom', 'read_picture', 'read_any', 'read_image']
+           'check_decoder', 'stored_pixels', 'read_dicom', 'read_picture', 'read_any', 'read_image', 'header_spacing',
+           'file_spacing']
 
 # %% ../../nbs/data/image.ipynb #43385c67
 import warnings
@@ -21,7 +22,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID,AllTransferSyntaxes,DigitalMammographyXRayImageStorageForProcessing,JPEGExtended12Bit
 
 from ..core.files import UnreadableImage
-from .ddsm import read_ljpeg
+from .ddsm import header_beside,read_ljpeg,view_of
 
 # %% ../../nbs/data/image.ipynb #25dd1016
 def look_up(values, # [H, W], any number
@@ -199,3 +200,25 @@ def read_image(path,             # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
     if not highest: raise UnreadableImage('all black')
     if lowest == highest: raise UnreadableImage('one grey level only')
     return image
+
+# %% ../../nbs/data/image.ipynb #ed22b6b0
+def header_spacing(ds, # DICOM header
+                  ): # mm a pixel; NaN where it does not say
+    "Size of a pixel by a DICOM header"
+    magnified = float(ds.get('EstimatedRadiographicMagnificationFactor') or 1)
+    for tag,factor in (('PixelSpacing',1), ('ImagerPixelSpacing',magnified), ('NominalScannedPixelSpacing',1)):
+        mm = np.array(ds.get(tag) or [], float)/factor
+        if mm.size == 2 and 0 < mm.min() and mm.max() < 1.01*mm.min(): return float(mm[0])
+    return np.nan
+
+# %% ../../nbs/data/image.ipynb #79028c06
+def file_spacing(path, # image file
+                ): # mm a pixel; NaN where it is not known
+    "Size of a pixel by what a file, or the header beside it, says"
+    path = Path(path)
+    try:
+        with warnings.catch_warnings(action='ignore'):
+            if is_dicom(path): return header_spacing(dcmread(path, stop_before_pixels=True))
+            if path.suffix.lower() == '.ljpeg': return (header_beside(path).views[view_of(path)].micron or np.nan)/1000
+    except Exception: pass # damage is for whoever reads the pixels to report
+    return np.nan

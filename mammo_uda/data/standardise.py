@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/standardise.html.md"""
 
 # %% auto #0
 __all__ = ['work_size', 'NoBreast', 'resize', 'border_width', 'film_area', 'tissue', 'largest_region', 'breast_mask', 'Frame',
-           'find_frame', 'shrink', 'apply_frame', 'standardise', 'read_standard']
+           'find_frame', 'block_side', 'shrink', 'apply_frame', 'fit_breast', 'standardise', 'read_standard']
 
 # %% ../../nbs/data/standardise.ipynb #8b0bc776
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import filters, measure, morphology
 from ..core.files import UnreadableImage
-from .image import read_image
+from .image import file_spacing, read_image
 
 # %% ../../nbs/data/standardise.ipynb #e2a562e6
 class NoBreast(UnreadableImage):
@@ -85,6 +85,11 @@ class Frame:
     flip:bool       # the chest wall is on the right
     box:tuple       # rows and columns of the breast: top, bottom, left, right
 
+    @property
+    def length(self): # px, the longer side of the box
+        top,bottom,left,right = self.box
+        return max(bottom-top, right-left)
+
 # %% ../../nbs/data/standardise.ipynb #7a34802d
 def find_frame(image, # float [H, W], 0 = air, 1 = densest
               ): # Frame
@@ -97,11 +102,17 @@ def find_frame(image, # float [H, W], 0 = air, 1 = densest
     return Frame(mask, bool(flip), (top,bottom,left,right))
 
 # %% ../../nbs/data/standardise.ipynb #d6b86fef
+def block_side(shape, # rows and columns of the image
+               size,  # pixels a side of the standardised image
+              ): # px
+    "Side of the blocks of pixels that are averaged"
+    return max(1, min(shape)//(4*size))
+
 def shrink(image, # float32 [H, W]
            size,  # pixels a side of the standardised image
           ): # float32, at least 4*size pixels a side, or as it was
     "`image` with blocks of pixels averaged, where it is much larger than needed"
-    block = min(image.shape)//(4*size)
+    block = block_side(image.shape, size)
     return image if block < 2 else np.array(Image.fromarray(image).reduce(block))
 
 # %% ../../nbs/data/standardise.ipynb #2de136f5
@@ -121,19 +132,26 @@ def apply_frame(image, # float [H, W], of the size the frame was found on
     return result
 
 # %% ../../nbs/data/standardise.ipynb #ae280fb9
+def fit_breast(image, # float [H, W], 0 = air, 1 = densest
+               size,  # pixels a side of the result
+              ): # float32 [size, size]; Frame it was found in; how many pixels of `image`, along a side, make one of the result
+    "The breast of `image` at one size, how it lay, and how much it was reduced"
+    small = shrink(image, size)
+    frame = find_frame(small)
+    return apply_frame(small, frame, size), frame, block_side(image.shape, size)*frame.length/size
+
 def standardise(image, # float [H, W], 0 = air, 1 = densest
                 size,  # pixels a side of the result
                ): # float32 [size, size]
     "The breast of `image` alone, chest wall on the left, at one size"
-    image = shrink(image, size)
-    return apply_frame(image, find_frame(image), size)
+    return fit_breast(image, size)[0]
 
 # %% ../../nbs/data/standardise.ipynb #04855a71
 def read_standard(path,        # image file
                   photometric, # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
                   size,        # pixels a side of the result
-                 ): # float32 [size, size]; 'L' or 'R', the breast it seems to be
-    "One file, standardised, and the side that its pixels show"
-    image = shrink(read_image(path, photometric), size)
-    frame = find_frame(image)
-    return apply_frame(image, frame, size), 'R' if frame.flip else 'L'
+                  spacing=None, # mm a pixel of the file, where the list says it
+                 ): # float32 [size, size]; 'L' or 'R', the breast it seems to be; mm a pixel of the result, NaN where unknown
+    "One file, standardised, the side that its pixels show, and their size"
+    image,frame,reduced = fit_breast(read_image(path, photometric), size)
+    return image, 'R' if frame.flip else 'L', reduced*(spacing or file_spacing(path))

@@ -93,7 +93,8 @@ def prepare_images(
     dataset = open_source(source, domain).split_patients(seed=seed)
     if not is_store(source): return build_store(dataset, out, size, progress=progress)
     store = PixelStore(source)
-    write_store(out, (resize(store[i], (size, size)) for i in range(len(store))), dataset.table, size, progress=progress)
+    index = dataset.table.assign(spacing=dataset.table['spacing']*store.size/size)
+    write_store(out, (resize(store[i], (size, size)) for i in range(len(store))), index, size, progress=progress)
 
 # %% ../../nbs/experiment/sources.ipynb #c99549ad
 def prepare_steps(
