@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammo_uda.experiment.report import read_manifest
 from mammo_uda.translate.audit import Audit
 from mammo_uda.translate.translator import load_translator
 
 PATIENTS, SEED = 40, 200 # no run is made with this data seed
 
+run = Path(sys.argv[1])
 rows = []
-for folder in sorted(Path(sys.argv[1]).glob('steps/gan-*/*-*/')):
-    audit = Audit(load_translator(folder, 'cpu'), PATIENTS, seed=SEED)
+for t in read_manifest(run)['translations']:
+    audit = Audit(load_translator(run/t['translator'], 'cpu'), PATIENTS, seed=SEED)
     for name, marks in audit.summary.iterrows():
-        rows.append(dict(way=folder.name, gan=folder.parent.name.split('-')[1] if name == 'translated' else '', what=name, **marks))
-print(pd.DataFrame(rows).drop_duplicates().sort_values(['way', 'what', 'gan'], kind='stable').round(3).to_string(index=False))
+        ours = name == 'translated'
+        rows.append(dict(way=f"{t['domain']} to {t['to']}", what=t['recipe'] if ours else name, seed=t['seed'] if ours else '', **marks))
+print(pd.DataFrame(rows).drop_duplicates().sort_values(['way', 'what', 'seed'], key=lambda c: c.astype(str), kind='stable').round(3).to_string(index=False))

@@ -14,8 +14,14 @@ from mammo_uda.data.blocks import *
 from mammo_uda.translate.networks import *
 from mammo_uda.translate.losses import *
 from mammo_uda.translate.cyclegan import *
+from mammo_uda.translate.acquisition import *
+from mammo_uda.translate.fastcut import *
+from mammo_uda.translate.recipes import *
+from mammo_uda.translate.tiles import *
 from mammo_uda.translate.translator import *
+from mammo_uda.translate.dicom import *
 from mammo_uda.translate.audit import *
+from mammo_uda.translate.watch import *
 from mammo_uda.classify.networks import *
 from mammo_uda.classify.learner import *
 from mammo_uda.evaluate.scores import *

@@ -1,4 +1,4 @@
-"""`mammo_uda ingest`, `describe`, `table1` and `predict`
+"""`mammo_uda ingest`, `describe`, `table1`, `translate` and `predict`
 
 Docs: https://mammo-uda.github.io/mammo_uda/cli.html.md"""
 
@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'plain_errors', 'chosen_preset', 'split_names', 'table1', 'progress_bar', 'ingest', 'describe', 'predict',
-           'main']
+           'translate', 'main']
 
 # %% ../nbs/cli.ipynb #b19d139b
 import sys
@@ -67,6 +67,7 @@ def table1(
     seeds: Annotated[int, Option(metavar='N', help="Trainings of each cell, each with its own Cycle-GAN.")] = None,
     data_seed: Annotated[int, Option(metavar='N', help="Which phantom is drawn, or how your patients are split.")] = None,
     arch: Annotated[list[str], Option(metavar='NAMES', help="Classifiers, such as alexnet_bn,resnet50.")] = None,
+    recipe: Annotated[list[str], Option(metavar='NAMES', help="Ways to translate, such as uda,uda-plain.")] = None,
     weights: Annotated[str, Option(metavar='none|imagenet|FILE', help="What the classifiers start from.")] = 'none',
     device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
     workers: Annotated[int, Option(metavar='N', help="Steps at work at once.")] = None,
@@ -76,7 +77,7 @@ def table1(
     with plain_errors():
         name = chosen_preset(preset, quick, tiny)
         from mammo_uda.experiment.table1 import run_table1
-        print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch),
+        print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), recipe=split_names(recipe),
                          weights=weights, device=device, workers=workers, out=out))
 
 # %% ../nbs/cli.ipynb #2607ad01
@@ -133,6 +134,21 @@ def predict(
         from mammo_uda.classify.learner import predict_csv
         scored = predict_csv(model, csv, out)
         print(f"{scored.prob.notna().sum()} images scored, {scored.prob.isna().sum()} could not be read: see {out}")
+
+# %% ../nbs/cli.ipynb #68299650
+@app.command()
+def translate(
+    model: Annotated[Path, Argument(help="A translator, such as steps/gan-0-.../film-digital of a run.")],
+    source: Annotated[Path, Argument(metavar='IN', help="A DICOM file, or a folder of them.")],
+    out: Annotated[Path, Argument(metavar='OUT', help="Folder for the translated files.")],
+    device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
+):
+    "Translate DICOM files to the other look."
+    with plain_errors():
+        from mammo_uda.translate.dicom import translate_dicom, translation_notes
+        from mammo_uda.translate.translator import load_translator
+        with progress_bar('translating images') as progress: done = translate_dicom(load_translator(model, device), source, out, progress)
+        typer.echo('\n'.join(translation_notes(done)))
 
 # %% ../nbs/cli.ipynb #e53bcfb3
 def main():

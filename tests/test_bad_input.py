@@ -40,8 +40,8 @@ def there(tmp_path, monkeypatch):
     "Good lists of both domains, and a run begun with other settings"
     monkeypatch.chdir(tmp_path)
     for domain in ('film','digital'): write_list(Path(domain), [f'{domain}-{o}' for o in FILES])
-    Path('begun/steps/gan-0-abc').mkdir(parents=True)
-    Path('begun/steps/gan-0-abc/losses.csv').write_text('1,2')
+    Path('begun/steps/gan-uda-0-abc').mkdir(parents=True)
+    Path('begun/steps/gan-uda-0-abc/losses.csv').write_text('1,2')
     Path('begun/settings.json').write_text(json.dumps(choose_settings('tiny', data_seed=7)))
     Path('a_file').write_text('mine')
     Path('empty').mkdir()

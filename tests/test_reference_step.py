@@ -9,8 +9,9 @@ from fastai.callback.core import Callback
 from mammo_uda.core.training import seed_all
 from mammo_uda.data.blocks import shots, unpaired_dls
 from mammo_uda.data.phantom import phantom_store
-from mammo_uda.translate.cyclegan import TERMS, cyclegan_learner
+from mammo_uda.translate.cyclegan import TERMS
 from mammo_uda.translate.networks import Generator, n_params, patch_discriminator
+from mammo_uda.translate.recipes import translation_learner
 
 BLOCKS, LR, CYCLE, IDENTITY = 2, 2e-4, 10., .5
 
@@ -78,7 +79,7 @@ class Witness(Callback):
 
 def nets_of(model): return {name: getattr(model, name) for name in ('G_AB', 'G_BA', 'D_A', 'D_B')}
 
-def same(ours, theirs): torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
+def same(ours, theirs): torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
 
 @pytest.mark.parametrize('bs', [1, 3])
 def test_a_step_of_the_reference_recipe(tmp_path, bs):
@@ -86,14 +87,19 @@ def test_a_step_of_the_reference_recipe(tmp_path, bs):
     seed_all(0)
     dls = unpaired_dls(*map(shots, stores), bs=bs, steps=1)
     witness = Witness()
-    learn = cyclegan_learner(dls, 'uda-plain', filters=4, blocks=BLOCKS, d_filters=4, cbs=witness)
+    learn = translation_learner(dls, 'uda-plain', filters=4, blocks=BLOCKS, d_filters=4, cbs=witness)
     learn.model.double()
     with learn.no_bar(), learn.no_logging(): learn.fit(1, LR)
     losses, grads, after = published_step(nets_of(witness.before), *witness.batch)
     for term in TERMS: same(learn.loss_func.terms[term], losses[term].detach())
     for name, net in nets_of(learn.model).items():
         for ours, theirs in zip(witness.grads[name], grads[name]): same(ours, theirs)
-        for ours, theirs in zip(net.parameters(), after[name]): same(ours.detach(), theirs.detach())
+        for ours, theirs, before, grad in zip(net.parameters(), after[name], nets_of(witness.before)[name].parameters(), witness.grads[name]):
+            same(ours.detach(), adam([before.detach()], [grad])[0])
+            # A bias before an instance norm has no effect; Adam makes a step of the rounding that is its gradient.
+            felt = grad.abs() > 1e-7
+            same(ours.detach()[felt], theirs.detach()[felt])
+            assert felt.all() or before.ndim == 1
 
 @pytest.mark.parametrize('channels, G, D', [(3, 11_378_179, 2_764_737), (1, 11_365_633, 2_762_689)])
 def test_networks_have_the_reference_s_parameter_counts(channels, G, D):

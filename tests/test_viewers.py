@@ -28,7 +28,7 @@ def test_pages_through_a_choice(run):
 def test_shows_the_three_images(run):
     viewer = TranslationViewer(run)
     viewer.domain.value, viewer.page.value = 'digital', 3
-    for widget, image in zip(viewer.pictures, viewer.triplets['digital', 0][2]):
+    for widget, image in zip(viewer.pictures, viewer.triplets['digital', 'uda', 0][2]):
         np.testing.assert_array_equal(pixels(widget), np.rint(image*255))
 
 def test_a_shorter_choice_starts_again(run):

@@ -126,8 +126,9 @@ class StopOnNaN(Callback):
 
     def check(self):
         if torch.isfinite(self.loss).all(): return
+        kept = f"; the checkpoint holds epoch {self.epoch}" if self.epoch and hasattr(self.learn, 'resume') else ''
         raise UserError(f"The loss became {self.loss.item()} in epoch {self.epoch+1}, step {self.train_iter+1}: "
-                        "try a lower learning rate, or look for broken images.")
+                        f"try a lower learning rate, or look for broken images{kept}.")
 
 # %% ../../nbs/core/training.ipynb #ae5a23e6
 class ReportProgress(Callback):

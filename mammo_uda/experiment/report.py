@@ -47,7 +47,7 @@ def _sample_domain(run, domain, to, size, rng):
     images = dict(prepare=real, synthesise=[_look(o, to, rng) for o in sketches],
                   reconstruct=[gaussian_filter(o, size/120) for o in real])
     for step, o in images.items(): write_store(run/'steps'/f'{step}-{domain}', o, index, size)
-    return dict(seed=0, domain=domain, to=to, synthesised=f'steps/synthesise-{domain}', reconstructed=f'steps/reconstruct-{domain}')
+    return dict(recipe='uda', seed=0, domain=domain, to=to, synthesised=f'steps/synthesise-{domain}', reconstructed=f'steps/reconstruct-{domain}')
 
 # %% ../../nbs/experiment/report.ipynb #894481fa
 def sample_run(
@@ -83,14 +83,14 @@ def run_table(
 
 # %% ../../nbs/experiment/report.ipynb #03e58d13
 class Triplets:
-    "Real, synthesised and reconstructed images of one domain and seed"
+    "Real, synthesised and reconstructed images of one domain, recipe and seed"
     def __init__(self,
         run,         # run folder
         translation, # one entry of the manifest's `translations`
     ):
         stores = [read_manifest(run)['stores'][translation['domain']], translation['synthesised'], translation['reconstructed']]
         self.stores = [PixelStore(Path(run)/o) for o in stores]
-        self.domain, self.to, self.seed = translation['domain'], translation['to'], translation['seed']
+        self.domain, self.to, self.recipe, self.seed = [translation[k] for k in ('domain', 'to', 'recipe', 'seed')]
         at = [pd.Series(range(len(o)), index=o.index.image_id) for o in self.stores]
         self.at = pd.concat(at, axis=1, join='inner').values
         self.index = self.stores[0].index.iloc[self.at[:, 0]].reset_index(drop=True)
@@ -134,9 +134,9 @@ def draw_triplets(
 def translation_figure(
     run,                # run folder
 ) -> Figure|None:       # None where the run has no translations
-    "Real, synthesised and reconstructed examples of the first seed, both directions"
+    "Real, synthesised and reconstructed examples of the first recipe and seed, both directions"
     found = read_manifest(run)['translations']
-    found = [Triplets(run, o) for o in found if o['seed']==min(t['seed'] for t in found)]
+    found = [Triplets(run, o) for o in found if (o['recipe'], o['seed'])==(found[0]['recipe'], found[0]['seed'])]
     if not found: return None
     fig = Figure(figsize=(6.4*len(found), 5.4), layout='constrained')
     for subfig, triplets in zip(fig.subfigures(1, len(found), squeeze=False)[0], found): draw_triplets(subfig, triplets)

@@ -36,20 +36,20 @@ def _filter_menu(name, indexes, words={}):
 
 # %% ../../nbs/view/viewers.ipynb #1c5b3480
 class TranslationViewer(VBox):
-    "Pages through real, synthesised and reconstructed images of a run, by domain, seed, view and label"
+    "Pages through real, synthesised and reconstructed images of a run, by domain, recipe, seed, view and label"
     def __init__(self,
         run, # run folder
     ):
-        self.triplets = {(o['domain'], o['seed']): Triplets(run, o) for o in read_manifest(run)['translations']}
+        self.triplets = {(o['domain'], o['recipe'], o['seed']): Triplets(run, o) for o in read_manifest(run)['translations']}
         if not self.triplets: raise UserError(f"{run} has no translated images to show.")
-        domains, seeds = [list(dict.fromkeys(o)) for o in zip(*self.triplets)]
+        domains, recipes, seeds = [list(dict.fromkeys(o)) for o in zip(*self.triplets)]
         indexes = [o.index for o in self.triplets.values()]
-        self.domain, self.seed = _menu('domain', domains), _menu('seed', seeds)
+        self.domain, self.recipe, self.seed = _menu('domain', domains), _menu('recipe', recipes), _menu('seed', seeds)
         self.view, self.label = _filter_menu('view', indexes), _filter_menu('label', indexes, {0: 'negative', 1: 'positive'})
         self.page, self.text = BoundedIntText(1, min=1, description='image', layout={'width': '160px'}), HTML()
         self.pictures = [Image(format='png', width=256, height=256) for _ in range(3)]
         super().__init__(self._layout())
-        for menu in [self.domain, self.seed, self.view, self.label]: menu.observe(self._choose, 'value')
+        for menu in [self.domain, self.recipe, self.seed, self.view, self.label]: menu.observe(self._choose, 'value')
         self.page.observe(self._show, 'value')
         self._choose()
 
@@ -58,14 +58,14 @@ class TranslationViewer(VBox):
 def _layout(self: TranslationViewer):
     "Menus, counter, images"
     images = [VBox([HTML(name), o]) for name, o in zip(['real', 'synthesised', 'reconstructed'], self.pictures)]
-    return [HBox([self.domain, self.seed, self.view, self.label], layout={'flex_flow': 'row wrap'}),
+    return [HBox([self.domain, self.recipe, self.seed, self.view, self.label], layout={'flex_flow': 'row wrap'}),
             HBox([self.page, self.text]), HBox(images, layout={'flex_flow': 'row wrap'})]
 
 # %% ../../nbs/view/viewers.ipynb #364c76e2
 @patch
 def _choose(self: TranslationViewer, change=None):
     "Find the images that the menus ask for and show the first"
-    self.shown = self.triplets.get((self.domain.value, self.seed.value))
+    self.shown = self.triplets.get((self.domain.value, self.recipe.value, self.seed.value))
     wanted = {k: v for k, v in [('view', self.view.value), ('label', self.label.value)] if v is not None}
     self.rows = [] if self.shown is None else np.flatnonzero(rows_where(self.shown.index, **wanted))
     self.page.max = max(len(self.rows), 1)
