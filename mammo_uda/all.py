@@ -30,4 +30,5 @@ from mammo_uda.experiment.sources import *
 from mammo_uda.experiment.steps import *
 from mammo_uda.experiment.table1 import *
 from mammo_uda.experiment.report import *
+from mammo_uda.experiment.audit import *
 from mammo_uda.view.viewers import *

@@ -316,7 +316,7 @@ def gather(
     scores = pd.concat([pd.read_parquet(s.folder(run)/'scores.parquet') for s in done], ignore_index=True)
     images = settings['images'] if settings['images'].startswith('phantoms') else 'own images'
     note = f"preset {settings['preset']}, {settings['size']} px, {images}, data seed {settings['data_seed']}"
-    manifest = dict(stores={d: inside(s) for d, s in stores.items()}, note=note,
+    manifest = dict(stores={d: inside(s) for d, s in stores.items()}, classifiers=[inside(s) for s in done], note=note,
                     translator='; '.join(f'{name} ({RECIPES[name].about})' for name in settings['recipes']),
                     translations=[dict(recipe=recipe, seed=seed, domain=a, to=(b := DOMAINS[1-DOMAINS.index(a)]), translator=f"{inside(s.inputs['gan'])}/{a}-{b}",
                                        synthesised=inside(s)+'/synthesised', reconstructed=inside(s)+'/reconstructed')

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/audit.html.md"""
 
 # %% auto #0
 __all__ = ['FIRST', 'Case', 'known_case', 'known_cases', 'contrast', 'blob', 'beside', 'measure', 'summarise', 'Audit',
-           'answers_changed']
+           'answers_changed', 'spot', 'StoreAudit']
 
 # %% ../../nbs/translate/audit.ipynb #4262c6d5
 from dataclasses import dataclass
@@ -161,3 +161,48 @@ def answers_changed(
     say, label = [np.asarray(p) > threshold for p in (real, synthesised, reconstructed)], np.asarray(label)
     return pd.DataFrame([dict(label=k, images=int((label == k).sum()), translated=float((say[0] != say[1])[label == k].mean()),
                               there_and_back=float((say[0] != say[2])[label == k].mean())) for k in (0, 1)])
+
+# %% ../../nbs/translate/audit.ipynb #0d5b3f12
+def spot(
+    image: np.ndarray, # float [H, W]
+    source: np.ndarray, # float [H, W], background 0, what it was made from
+) -> float: # in units of the image
+    "The strongest change of the size of a lesion"
+    difference = beside(image, source)
+    return max(blob(difference), blob(-difference))
+
+# %% ../../nbs/translate/audit.ipynb #c3e8a1f5
+class StoreAudit:
+    "What a translation does to images whose right translation nobody knows"
+    def __init__(self,
+        there: Translator, # to the other domain
+        back: Translator, # and back
+        images: np.ndarray, # of the source, float32 [N, H, W] in 0..1, background 0
+        labels: np.ndarray, # 0 or 1 [N]
+        ask, # a classifier of the source that has no part in the translation: images to probabilities
+    ):
+        synthesised = there(images)
+        self.there, self.images = there, [images, synthesised, back(synthesised)]
+        real, translated, returned = [np.asarray(ask(o)) for o in self.images]
+        self.table = pd.DataFrame(dict(label=labels, spot=[spot(y, x) for x, y in zip(images, synthesised)], real=real, synthesised=translated, reconstructed=returned))
+        self.answers = answers_changed(labels, real, translated, returned)
+
+    def __repr__(self): return f"{self.there}, on {len(self.table)} images"
+    def _repr_html_(self): return f'<p>{self}</p>' + self.answers.round(3).to_html(index=False)
+
+# %% ../../nbs/translate/audit.ipynb #7f04d2b6
+@patch
+def plot(self: StoreAudit,
+    n: int = 5, # images shown
+) -> Figure: # rows source, translated, back, difference once tones are matched
+    "The most changed images"
+    worst = self.table.spot.nlargest(n).index
+    fig = Figure(figsize=(1.5*n, 6.4), dpi=60, layout='constrained')
+    for column, i in zip(fig.subplots(4, len(worst), squeeze=False).T, worst):
+        source, translated, returned = [o[i] for o in self.images]
+        for ax, shown in zip(column, (source, translated, returned)): ax.imshow(shown, cmap='gray', vmin=0, vmax=1)
+        column[3].imshow(beside(translated, source), cmap='RdBu_r', vmin=-.3, vmax=.3)
+        column[0].set_title('positive' if self.table.label[i] else 'negative', fontsize='small')
+        for ax in column: ax.set(xticks=[], yticks=[])
+    for ax, name in zip(fig.axes[::len(worst)], ('source', 'translated', 'back', 'difference')): ax.set_ylabel(name)
+    return fig
