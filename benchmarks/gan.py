@@ -1,16 +1,18 @@
-"""Seconds of a training step, ours beside the reference's loop: python benchmarks/gan.py [--device cuda] [--rounds N]
+"""Seconds of a training step, ours beside the reference's loop: python benchmarks/gan.py [--device cuda] [--rounds N] [--curves]
 
 Both run in turn in one process, on the same images, with the same architecture, batch and size. `plain` is written here after the
-published code of Zhu et al. (2017): two optimizers, generators first, then discriminators. float32; on a GPU TF32 is off for `plain`."""
+published code of Zhu et al. (2017): two optimizers, generators first, then discriminators. It computes in float32, TF32 off on a GPU.
+Ours trains in bfloat16 where the device multiplies it natively, and translates in float32. `--curves` compares losses over 500 steps."""
 import argparse, itertools, statistics, tempfile, time
 from pathlib import Path
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
 from fastai.callback.core import Callback
 
-from mammo_uda.core.training import seed_all
+from mammo_uda.core.training import Bfloat16, native_bfloat16, seed_all
 from mammo_uda.data.blocks import shots, unpaired_dls
 from mammo_uda.data.phantom import DOMAINS, phantom_store
 from mammo_uda.translate.losses import HistoryPool
@@ -115,16 +117,43 @@ def compare(stores, device, recipe, size, bs, filters, blocks, d_filters, d_laye
     c, d, faster = [statistics.median(o) for o in zip(*[(p, o, p/o) for p, o in turns])]
     print(f'| {recipe} | {filters} filters, {blocks} blocks | {size} px, batch {bs} | {a:.3f} | {b:.3f} | {ratio:.2f} | {c:.4f} | {d:.4f} | {faster:.2f} |', flush=True)
 
+def curves(stores, device, steps=500, last=100, seeds=3):
+    "Mean of each loss over the last steps, by seed"
+    net, rows = dict(filters=16, blocks=3, d_filters=32, d_layers=2), []
+    for seed in range(seeds):
+        for name in ('plain', 'ours, float32', 'ours, bfloat16'):
+            seed_all(seed)
+            dls = unpaired_dls(*map(shots, stores), bs=2, steps=steps, device=device)
+            if name == 'plain':
+                plain = Plain(device, 'transposed', **net)
+                terms = [plain.step(torch.Tensor(a), torch.Tensor(b)) for a, b in dls.train]
+            else:
+                log = Terms()
+                learn = translation_learner(dls, 'uda-plain', **net, cbs=log)
+                if name == 'ours, float32': learn.remove_cb(Bfloat16)
+                with learn.no_bar(), learn.no_logging(): learn.fit(1)
+                terms = log.terms
+            rows += [dict(what=name, seed=seed) | {k: float(v) for k, v in step.items()} for step in terms[-last:]]
+    return pd.DataFrame(rows).groupby(['what', 'seed'], sort=False).mean().groupby('what', sort=False).agg(['mean', 'std'])
+
+class Terms(Callback):
+    "Keeps all losses of all steps"
+    def before_fit(self): self.terms = []
+    def after_loss(self): self.terms.append({k: v.detach() for k, v in self.loss_func.terms.items()})
+
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
     p.add_argument('--device', default='cpu'); p.add_argument('--rounds', type=int, default=5); p.add_argument('--steps', type=int, default=5)
+    p.add_argument('--curves', action='store_true')
     args = p.parse_args()
     device = torch.device(args.device)
-    print('| recipe | networks | images | step, plain, s | ours, s | ratio | an image, plain, s | ours, s | ratio |\n|---|---|---|---|---|---|---|---|---|')
+    def stores(size, patients=8): return [phantom_store(Path(tempfile.mkdtemp(dir=folder))/d, d, patients, size) for d in DOMAINS]
     small, large = dict(filters=16, blocks=3, d_filters=32, d_layers=2), dict(filters=64, blocks=9, d_filters=64, d_layers=3)
     cases = [(small, 64, 4), (small, 128, 4), (large, 128, 1)] if device.type == 'cpu' else [(large, 256, 1), (large, 256, 8), (large, 512, 1), (large, 512, 4)]
+    print(f'{torch.get_num_threads()} threads, bfloat16 native: {native_bfloat16(device)}')
     with tempfile.TemporaryDirectory() as folder:
-        for net, size, bs in cases:
-            stores = [phantom_store(Path(folder)/f'{d}-{size}-{bs}-{net["filters"]}', d, 8, size) for d in DOMAINS]
-            for recipe in ('uda-plain', 'uda-masked'):
-                compare(stores, device, recipe, size, bs, **net, rounds=args.rounds, steps=args.steps)
+        if args.curves: print(curves(stores(64, 100), device).T.unstack().round(3).to_string())
+        else:
+            print('| recipe | networks | images | step, plain, s | ours, s | ratio | an image, plain, s | ours, s | ratio |\n|---|---|---|---|---|---|---|---|---|')
+            for net, size, bs in cases:
+                for recipe in ('uda-plain', 'uda-masked'): compare(stores(size), device, recipe, size, bs, **net, rounds=args.rounds, steps=args.steps)

@@ -11,6 +11,7 @@ __all__ = ['BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'pred
 # %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from ..core.files import UserError, write_whole
-from ..core.training import StopOnNaN, fused, pick_device, write_weights
+from ..core.training import Bfloat16, StopOnNaN, fused, pick_device, write_weights
 from .networks import ARCHS, make_net
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
@@ -59,11 +60,11 @@ def classifier_learner(
     dls: DataLoaders, # from `labelled_dls`
     net: nn.Module, # from `make_net`
     lr: float = 1e-3, # top of the one-cycle schedule
-    cbs = None, # fastai callbacks
+    cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for a classifier; `learn.fit_one_cycle(n)` trains it."
     return Learner(dls, net.to(memory_format=torch.channels_last), BalancedLoss(negatives_per_positive(dls.train_ds.items)), lr=lr,
-                   opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05, cbs=[StopOnNaN(), *L(cbs)])
+                   opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05, cbs=[Bfloat16(), StopOnNaN(), *L(cbs)])
 
 # %% ../../nbs/classify/learner.ipynb #cecfbdf8
 @torch.no_grad()
@@ -82,7 +83,7 @@ def predict(
 # %% ../../nbs/classify/learner.ipynb #5df84377
 def save_classifier(
     net: nn.Module, # one of `ARCHS`
-    folder, # to make
+    folder: str|Path, # to make
     arch: str, # name in `ARCHS`
     size: int, # px of the images it was trained on
     **about, # what else is worth knowing: domains, method, seed, keys of the stores it was trained on
@@ -94,7 +95,7 @@ def save_classifier(
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
 def load_classifier(
-    folder, # made by `save_classifier`
+    folder: str|Path, # made by `save_classifier`
     device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
 ) -> tuple: # network; dict of what is known of it
     "Reads a classifier; nothing in it can run."
@@ -112,11 +113,11 @@ def load_classifier(
 
 # %% ../../nbs/classify/learner.ipynb #ae18b14e
 def predict_csv(
-    model, # folder of a classifier
-    csv, # file with columns path (or file) and patient
-    out, # CSV to write: row, image_id, prob
+    model: str|Path, # folder of a classifier
+    csv: str|Path, # file with columns path (or file) and patient
+    out: str|Path, # CSV to write: row, image_id, prob
     device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
-    progress = None, # called with (images done, images in all)
+    progress: Callable = None, # called with (images done, images in all)
 ) -> pd.DataFrame: # what was written, and a column `reason` for rows that could not be read
     "Scores the images of a CSV with a trained classifier."
     net, about = load_classifier(model, device)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.training import exact
 from .networks import GREYS, Generator, MatchedStart, breast_area
 
 # %% ../../nbs/translate/acquisition.ipynb #258feae2
@@ -82,8 +83,9 @@ class Acquisition(nn.Module):
         self.start, self.gain, self.noise = LearnedCurve(), GainField(), Noise()
 
     def forward(self, x):
-        y = (self.start(x)+1)*self.gain(x)-1
-        return torch.where(breast_area(x), self.noise(y, x), -1.)
+        with exact(x):
+            y = (self.start(x)+1)*self.gain(x)-1
+            return torch.where(breast_area(x), self.noise(y, x), -1.)
 
 # %% ../../nbs/translate/acquisition.ipynb #89b34f0d
 GENERATORS = {c.__name__: c for c in (Generator, Acquisition)}

@@ -20,7 +20,7 @@ from fastai.callback.core import Callback, CancelValidException
 from fastai.learner import Learner, Metric
 from fastai.torch_core import params
 
-from ..core.training import StopOnNaN, fused
+from ..core.training import Bfloat16, StopOnNaN, fused
 from ..data.blocks import Mammogram, UnpairedDataLoaders
 from .losses import CycleLoss, CycleOutput, HistoryPool
 from .networks import Generator, patch_discriminator
@@ -94,7 +94,7 @@ def gan_learner(
     "A fastai learner for two domains."
     def split(m): return [params(nn.ModuleList(g)) for g in ([n for k, n in m.named_children() if k[0] != 'D'], (m.D_A, m.D_B))]
     learn = Learner(dls, model, loss_func=loss_func, lr=lr, splitter=split, moms=None, opt_func=fused(torch.optim.Adam, betas=(.5,.999)),
-                    metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), StopOnNaN(), *L(cbs)])
+                    metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), Bfloat16(), StopOnNaN(), *L(cbs)])
     learn.recorder.train_metrics, learn.recorder.valid_metrics = True, False
     return learn
 

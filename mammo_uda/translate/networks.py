@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.training import exact
+
 # %% ../../nbs/translate/networks.ipynb #3c95ca7c
 def init_weights(
     net: nn.Module, # changed in place
@@ -38,8 +40,9 @@ class ToFew(nn.Conv2d):
     "A convolution to few channels: its channels become neighbouring columns last."
     def forward(self, x):
         k, width = self.kernel_size[1], x.shape[-1]-self.kernel_size[1]+1
-        parts = F.conv2d(x, self.weight.permute(3, 0, 1, 2).flatten(0, 1)[...,None]).chunk(k, 1)
-        return sum(part[...,i:i+width] for i, part in enumerate(parts)) + self.bias[:,None,None]
+        with exact(x): # a picture needs more bits than bfloat16 has
+            parts = F.conv2d(x.to(self.weight), self.weight.permute(3, 0, 1, 2).flatten(0, 1)[...,None]).chunk(k, 1)
+            return sum(part[...,i:i+width] for i, part in enumerate(parts)) + self.bias[:,None,None]
 
 # %% ../../nbs/translate/networks.ipynb #362f1c1d
 def conv_norm(
@@ -173,7 +176,8 @@ class MatchedStart(nn.Module):
 
     def set_curve(self, curve): self.curve.copy_(curve)
 
-    def forward(self, x): return look_up(self.curve, self.filtered(x))
+    def forward(self, x):
+        with exact(x): return look_up(self.curve, self.filtered(x))
 
 # %% ../../nbs/translate/networks.ipynb #f5a958a8
 @torch.no_grad()
