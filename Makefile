@@ -3,7 +3,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 METADATA := settings.ini setup.py pyproject.toml
 
-.PHONY: table1 test lab notebooks readme
+.PHONY: table1 test lab docs notebooks readme wheel
 .DELETE_ON_ERROR:
 
 table1: .venv/.installed
@@ -16,16 +16,28 @@ test: .venv/.installed-dev
 lab: .venv/.installed-lab
 	$(BIN)/jupyter lab --notebook-dir nbs $(ARGS)
 
+# The site, in docs/_build; it shows notebooks as they were committed and runs none of them
+docs: .venv/.installed-docs
+	rm -rf docs/_build
+	PYTHONWARNINGS=ignore $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs nbs docs/_build
+
 # make notebooks NB=nbs/data/store.ipynb     executes notebooks in place, as they are committed
 NB := $(shell find nbs -name '*.ipynb' -not -path '*/.*')
 notebooks: .venv/.installed-dev
-	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(NB)
+	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NB)
 	$(BIN)/nbdev-clean
 
 # GitHub shows README.md from the top folder, the notebook lies in nbs/
 readme: .venv/.installed-dev
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	sed -i 's|](images/|](nbs/images/|' README.md
+
+# sdist and wheel into dist/; the wheel alone makes Table 1, in an environment of its own, outside this folder
+wheel: .venv/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && $(PYTHON) -m venv $$dir && $$dir/bin/python -m pip install --quiet dist/*.whl && \
+	cd $$dir && bin/mammo_uda table1 --tiny --out run && test -s run/index.html
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -133,7 +133,7 @@ def curves(stores, device, steps=500, last=100, seeds=3):
                 if name == 'ours, float32': learn.remove_cb(Bfloat16)
                 with learn.no_bar(), learn.no_logging(): learn.fit(1)
                 terms = log.terms
-            rows += [dict(what=name, seed=seed) | {k: float(v) for k, v in step.items()} for step in terms[-last:]]
+            rows += [dict(what=name, seed=seed) | {k: float(v.detach()) for k, v in step.items()} for step in terms[-last:]]
     return pd.DataFrame(rows).groupby(['what', 'seed'], sort=False).mean().groupby('what', sort=False).agg(['mean', 'std'])
 
 class Terms(Callback):

@@ -31,4 +31,9 @@ from mammo_uda.experiment.steps import *
 from mammo_uda.experiment.table1 import *
 from mammo_uda.experiment.report import *
 from mammo_uda.experiment.audit import *
-from mammo_uda.view.viewers import *
+from mammo_uda.experiment.trainings import *
+from mammo_uda.view.browser import Browser
+from mammo_uda.view.translation import TranslationViewer
+from mammo_uda.view.table1 import Table1Viewer
+from mammo_uda.view.training import TrainingViewer
+from mammo_uda.view.twins import write_twins

@@ -77,8 +77,11 @@ def table1(
     with plain_errors():
         name = chosen_preset(preset, quick, tiny)
         from mammo_uda.experiment.table1 import run_table1
+        from mammo_uda.view.twins import write_twins
+        out = out or Path('runs')/name
         print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), recipe=split_names(recipe),
                          weights=weights, device=device, workers=workers, out=out))
+        write_twins(out)
 
 # %% ../nbs/cli.ipynb #7d3e9c42
 @app.command()

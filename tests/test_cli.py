@@ -19,6 +19,7 @@ def table1(monkeypatch):
             called.update(kwargs)
             if raises: raise raises
         monkeypatch.setitem(sys.modules, 'mammo_uda.experiment.table1', SimpleNamespace(run_table1=run_table1))
+        monkeypatch.setitem(sys.modules, 'mammo_uda.view.twins', SimpleNamespace(write_twins=lambda run: called.update(twins=run)))
         return CliRunner().invoke(app, ['table1', *args]), called
     return type_in
 
@@ -26,13 +27,14 @@ def test_nothing_given(table1):
     res, called = table1()
     assert res.exit_code == 0
     assert called.pop('preset') == 'default' and called.pop('weights') == 'none'
+    assert called.pop('out') == called.pop('twins') == Path('runs/default')
     assert all(o is None for o in called.values())
 
 def test_options_arrive(table1):
     _, called = table1('--film', 'f/index.csv', '--digital', 'd/index.csv', '--preset', 'paper', '--size', '128', '--seeds', '2', '--data-seed', '100',
                        '--arch', 'alexnet,resnet50', '--arch', 'alexnet_bn', '--recipe', 'uda,uda-plain', '--weights', 'imagenet', '--device', 'cpu', '--workers', '1', '--out', 'r')
     assert called == dict(film=Path('f/index.csv'), digital=Path('d/index.csv'), preset='paper', size=128, seeds=2, data_seed=100,
-                          arch=['alexnet', 'resnet50', 'alexnet_bn'], recipe=['uda', 'uda-plain'], weights='imagenet', device='cpu', workers=1, out=Path('r'))
+                          arch=['alexnet', 'resnet50', 'alexnet_bn'], recipe=['uda', 'uda-plain'], weights='imagenet', device='cpu', workers=1, out=Path('r'), twins=Path('r'))
 
 @pytest.mark.parametrize('name', ['quick', 'tiny'])
 def test_short_presets(table1, name):

@@ -6,7 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/evaluate/table1.html.md"""
 
 # %% auto #0
 __all__ = ['ROWS', 'PAPER_CAPTION', 'PAPER', 'mean_interval', 'show_interval', 'table_cells', 'text_grid', 'cross_cells',
-           'share_won_back', 'paired_difference', 'home_change', 'Table1', 'draw_roc']
+           'share_won_back', 'paired_difference', 'home_change', 'Table1', 'draw_roc', 'draw_scores', 'wrong_pairs',
+           'confident_errors']
 
 # %% ../../nbs/evaluate/table1.ipynb #fbaf0bcc
 import html, io, json
@@ -22,6 +23,7 @@ from rich.text import Text
 from scipy import stats
 from sklearn.metrics import roc_curve
 from ..core.files import UserError, write_whole
+from ..data.dataset import rows_where
 from .scores import CELL, auroc_by_cell, check_scores
 
 # %% ../../nbs/evaluate/table1.ipynb #47d07892
@@ -289,14 +291,21 @@ def draw_roc(
     ax.plot([0, 1], [0, 1], color='0.7', lw=0.8, zorder=0)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect='equal', xlabel='false positive rate', ylabel='true positive rate')
 
+# %% ../../nbs/evaluate/table1.ipynb #96cdf7b6
+@patch
+def part(self: Table1,
+    **where,         # column of the scores = value
+) -> pd.DataFrame:   # some of the scores
+    "The scores with these values"
+    return self.scores[rows_where(self.scores, **where)]
+
 # %% ../../nbs/evaluate/table1.ipynb #ca81c230
 @patch
 def plot(self: Table1,
     **where,   # column of the scores = value, to draw a part
 ) -> Figure:
     "ROC curves, a panel for each train and test domain"
-    part = self.scores
-    for column, value in where.items(): part = part[part[column]==value]
+    part = self.part(**where)
     found = set(zip(part.train_domain, part.test_domain))
     rows, archs = [r for r in ROWS if r in found], sorted(set(self.scores.arch))
     wide = min(len(rows), 2) or 1
@@ -306,3 +315,48 @@ def plot(self: Table1,
         draw_roc(ax, part[(part.train_domain==train) & (part.test_domain==test)], archs)
         ax.legend(fontsize='x-small', loc='lower right')
     return fig
+
+# %% ../../nbs/evaluate/table1.ipynb #80056461
+def draw_scores(
+    ax,                   # matplotlib axes
+    scores: pd.DataFrame, # scores of one cell
+):
+    "Draw how often negatives and positives get each score, all seeds together"
+    for label, name, look in [(0, 'negative', dict(color='C0', alpha=0.5, histtype='stepfilled')),
+                              (1, 'positive', dict(color='C1', lw=1.5, ls='--', histtype='step'))]:
+        prob = scores.prob[scores.label==label]
+        ax.hist(prob, np.linspace(0, 1, 21), weights=np.full(len(prob), 1/len(prob)), label=name, **look)
+    ax.set(xlim=(0, 1), xlabel='score', ylabel='share of images')
+
+# %% ../../nbs/evaluate/table1.ipynb #7e9e81ba
+@patch
+def plot_cell(self: Table1,
+    **cell,    # train_domain, test_domain, arch and method
+) -> Figure:
+    "ROC curves and histograms of the scores of one cell"
+    fig = Figure(figsize=(7.2, 3.4), layout='constrained')
+    roc, heaps = fig.subplots(1, 2)
+    scores = self.part(**cell)
+    draw_roc(roc, scores, [cell['arch']])
+    draw_scores(heaps, scores)
+    for ax in [roc, heaps]: ax.legend(fontsize='x-small')
+    return fig
+
+# %% ../../nbs/evaluate/table1.ipynb #92fd1ab6
+def wrong_pairs(
+    scores: pd.DataFrame, # scores of one cell
+) -> pd.Series:           # 0..1, one a row; 1: on the wrong side of every image of the other label
+    "The share of each image's pairs that its network orders wrongly"
+    seed, own = scores.groupby('seed').prob, scores.groupby(['seed', 'label']).prob
+    below = (seed.rank() - own.rank()) / (seed.transform('size') - own.transform('size')) # of the other label
+    return below.where(scores.label==0, 1 - below)
+
+# %% ../../nbs/evaluate/table1.ipynb #44a13de4
+def confident_errors(
+    scores: pd.DataFrame, # scores of one cell
+    n: int = 4,           # images of each label, at most
+) -> pd.DataFrame:        # image_id, patient, label, prob and wrong, both means over seeds; the worst first
+    "Negatives that look positive, and positives that look negative"
+    images = scores.assign(wrong=wrong_pairs(scores)).groupby(['label', 'image_id', 'patient'])[['prob', 'wrong']].mean()
+    worst = images[images.wrong>0].sort_values('wrong', ascending=False, kind='stable').groupby('label').head(n)
+    return worst.sort_index(level='label', sort_remaining=False, kind='stable').reset_index()

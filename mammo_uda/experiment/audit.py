@@ -17,7 +17,7 @@ import pandas as pd
 from ..classify.learner import load_classifier, predict
 from ..core.files import UserError, write_whole
 from ..data.store import PixelStore
-from .report import LIMITS, figure_png, html_page, read_manifest
+from .report import LIMITS, figure_png, html_page, make_report, read_manifest
 from ..translate.audit import Audit, StoreAudit
 from ..translate.translator import load_translator
 
@@ -85,7 +85,9 @@ def audit_run(
     for name, table in tables.items(): write_whole(run/'audit'/f'{name}.csv', table.to_csv(index=False))
     pictures = {f"{t['recipe']}-{t['domain']}-{t['to']}": found for t, found in audits if t['seed'] == 0}
     for name, found in pictures.items(): write_whole(run/'audit'/f'{name}.png', figure_png(found.plot()))
-    return write_whole(run/'audit.html', audit_page(tables, list(pictures)))
+    page = write_whole(run/'audit.html', audit_page(tables, list(pictures)))
+    make_report(run) # which names the audit
+    return page
 
 # %% ../../nbs/experiment/audit.ipynb #f8a672b5
 EXPLAINED = dict(

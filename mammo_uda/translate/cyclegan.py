@@ -8,6 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/cyclegan.html.md"""
 __all__ = ['TERMS', 'held', 'CycleGAN', 'BothImages', 'LossTerm', 'gan_learner', 'cyclegan_learner', 'SampleGrid', 'sample_grid']
 
 # %% ../../nbs/translate/cyclegan.ipynb #19eb0f67
+import io
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,7 @@ from fastai.callback.core import Callback, CancelValidException
 from fastai.learner import Learner, Metric
 from fastai.torch_core import params
 
+from ..core.files import write_whole
 from ..core.training import Bfloat16, StopOnNaN, fused
 from ..data.blocks import Mammogram, UnpairedDataLoaders
 from .losses import CycleLoss, CycleOutput, HistoryPool
@@ -122,7 +124,9 @@ class SampleGrid(Callback):
 
     def after_epoch(self):
         if (self.epoch+1) % self.every: return
-        plt.imsave(self.folder/f'sample-{self.epoch+1:04}.png', sample_grid(self.model, self.dls.images, self.n), cmap='gray', vmin=0, vmax=1)
+        picture = io.BytesIO()
+        plt.imsave(picture, sample_grid(self.model, self.dls.images, self.n), cmap='gray', vmin=0, vmax=1)
+        write_whole(self.folder/f'sample-{self.epoch+1:04}.png', picture.getvalue())
 
 # %% ../../nbs/translate/cyclegan.ipynb #f4d4bbea
 @torch.no_grad()
