@@ -48,7 +48,7 @@ RECIPES = {
     'uda-semantic': Recipe("uda-matched that must keep a source classifier's answers", _RESIDUAL, answers=1.),
     'uda-acquisition': Recipe('Cycle-GAN whose generators can change tone, gain, sharpness and noise only', None),
     'uda-fastcut': Recipe('FastCUT that learns the residual to a matched spectrum and histogram', _RESIDUAL, nce=10.)}
-RECIPES['uda'] = RECIPES['uda-matched']
+RECIPES['uda'] = RECIPES['uda-acquisition']
 
 # %% ../../nbs/translate/recipes.ipynb #0647c96d
 def find_recipe(
