@@ -61,7 +61,7 @@ def progress(done, total):
 train_gan(Path(out), progress, film=Path(film), digital=Path(digital), **json.loads(settings))
 """
 
-@pytest.mark.parametrize('recipe, steps, at', [('uda', 2, 5), ('uda-plain', None, 29)])
+@pytest.mark.parametrize('recipe, steps, at', [('uda', 2, 5), ('uda-matched', 2, 4), ('uda-plain', None, 29)])
 def test_a_killed_cyclegan_ends_as_it_would_have(stores, tmp_path, recipe, steps, at):
     settings = GAN | dict(recipe=recipe, steps=steps)
     train_gan(folder(tmp_path/'whole'), silent, **stores, **settings)

@@ -126,7 +126,7 @@ def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('stores')
     return [phantom_store(tmp/d, d, patients=6, size=32) for d in ('film','digital')]
 
-def train(stores, folder, *cbs, watch=True, epochs=4, recipe='uda'):
+def train(stores, folder, *cbs, watch=True, epochs=4, recipe='uda-matched'):
     "A short training; what it leaves is in `folder`"
     seed_all(0)
     dls = unpaired_dls(*map(shots, stores), bs=2, steps=3, device='cpu')
@@ -161,7 +161,7 @@ def test_the_table_has_a_row_an_epoch_and_way(whole):
     assert np.isfinite(table[list(PANELS)]).all(axis=None)
     assert (table.change[:2] == 0).all() and (table.agreement[:2] == 1).all() and (table.change[2:] > .01).all()
 
-@pytest.mark.parametrize('recipe', ['uda','uda-plain','uda-acquisition','uda-fastcut'])
+@pytest.mark.parametrize('recipe', ['uda-matched','uda-plain','uda-acquisition','uda-fastcut'])
 def test_a_watched_training_is_the_same_training(stores, tmp_path, recipe):
     watched, unwatched = [train(stores, tmp_path/name, watch=watch, recipe=recipe)
                           for name, watch in (('watched', Watch(tmp_path/'watch.csv', n=8)), ('unwatched', False))]
