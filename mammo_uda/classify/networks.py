@@ -36,7 +36,7 @@ class Normalise(nn.Module):
         super().__init__()
         self.least = least
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if min(x.shape[-2:]) < self.least:
             x = F.interpolate(x, scale_factor=self.least/min(x.shape[-2:]), mode='bilinear', align_corners=False)
         return (x-.449)/.226
@@ -103,7 +103,7 @@ def imagenet_weights(
 
 # %% ../../nbs/classify/networks.ipynb #a5bbc163
 def file_weights(
-    path, # .safetensors or .pth file with the state dict of torchvision's network or of ours
+    path: str|Path, # .safetensors or .pth file with the state dict of torchvision's network or of ours
 ) -> dict: # state dict
     "Weights from a file; nothing in it can run."
     path = Path(path)

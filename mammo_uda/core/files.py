@@ -9,13 +9,14 @@ __all__ = ['UserError', 'UnreadableImage', 'write_whole', 'whole_folder', 'reser
 
 # %% ../../nbs/core/files.ipynb #10a5648f
 import errno, hashlib, json, os, shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # %% ../../nbs/core/files.ipynb #1275e1b3
 class UserError(Exception):
     "One clear sentence for the user: what is wrong, where, and what to do"
-    def __init__(self, sentence): # a training's callbacks add to `args` on the way up, and the sentence must arrive alone
+    def __init__(self, sentence: str): # a training's callbacks add to `args` on the way up, and the sentence must arrive alone
         super().__init__(sentence)
         self.sentence = str(sentence)
 
@@ -27,7 +28,7 @@ class UnreadableImage(ValueError):
 
 # %% ../../nbs/core/files.ipynb #fc381146
 def write_whole(
-    path,            # file to write or replace
+    path: str|Path,  # file to write or replace
     data: str|bytes, # its whole content; text is written as UTF-8
 ) -> Path:           # `path`
     "Write a file so that it is never seen half-written"
@@ -45,9 +46,9 @@ def write_whole(
 # %% ../../nbs/core/files.ipynb #72c7f754
 @contextmanager
 def whole_folder(
-    folder,              # folder to make; must be new or empty
+    folder: str|Path,    # folder to make; must be new or empty
     go_on: bool = False, # after a stop, begin with what was there
-):                       # yields the temporary folder to write into
+) -> Iterator[Path]:     # yields the temporary folder to write into
     "A folder that appears under its name only once the block has ended well"
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -76,9 +77,9 @@ def _take_space(f, nbytes):
 
 # %% ../../nbs/core/files.ipynb #e035d3c2
 def reserve(
-    path,        # file to create
-    nbytes: int, # its size
-) -> Path:       # `path`
+    path: str|Path, # file to create
+    nbytes: int,    # its size
+) -> Path:          # `path`
     "Create a file with all of its space taken on the disk"
     path = Path(path)
     free = shutil.disk_usage(path.parent).free

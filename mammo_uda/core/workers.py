@@ -10,6 +10,7 @@ __all__ = ['limit_memory', 'run_apart', 'failure']
 # %% ../../nbs/core/workers.ipynb #684cd2d8
 import os, resource
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
 from loky.backend import get_context
@@ -26,12 +27,12 @@ def limit_memory(
 
 # %% ../../nbs/core/workers.ipynb #27303493
 def run_apart(
-    fn,                   # function of one job's arguments; importable by name
-    jobs,                 # tuples of arguments
-    workers: int=None,    # processes; None: one a core
-    seconds: float=120.,  # longest time for a job
-    gib: float=2.,        # most memory of a process, GiB
-):                        # yields a finished `Future` for each job, in order
+    fn: Callable,          # function of one job's arguments; importable by name
+    jobs: Iterable[tuple], # tuples of arguments
+    workers: int=None,     # processes; None: one a core
+    seconds: float=120.,   # longest time for a job
+    gib: float=2.,         # most memory of a process, GiB
+) -> Iterator[Future]:     # yields a finished `Future` for each job, in order
     "Run `fn` on each job in processes that may die"
     workers = workers or os.cpu_count()
     pool, ahead = ProcessPool(workers, initializer=limit_memory, initargs=(gib,), context=get_context('loky')), deque()

@@ -90,20 +90,20 @@ def mammogram_augment(
 # %% ../../nbs/data/blocks.ipynb #6529966a
 class StepsDL(TfmdDL):
     "A `DataLoader` whose epoch has `steps` full batches; without `steps`, fastai's own."
-    def __init__(self, *args, steps=None, **kwargs):
+    def __init__(self, *args, steps: int=None, **kwargs):
         self.steps = steps
         super().__init__(*args, **kwargs)
 
     def __len__(self): return self.steps or super().__len__()
 
-    def get_idxs(self):
+    def get_idxs(self) -> list:
         if not self.steps: return super().get_idxs()
         wanted = self.steps*self.bs
         passes = [np.random.permutation(self.n) for _ in range(-(-wanted//self.n))]
         return np.concatenate(passes)[:wanted].tolist()
 
 # %% ../../nbs/data/blocks.ipynb #9f209ccc
-def MammogramBlock(): 
+def MammogramBlock() -> TransformBlock:
     "A `TransformBlock` for mammograms that leaves their range alone."
     return TransformBlock(type_tfms=LoadShot())
 
@@ -114,7 +114,7 @@ def labelled_dls(
     bs: int = 32, # images a batch
     steps: int = None, # batches an epoch; once through `train` if `None`
     augment: bool = True, # rotate, zoom, flip upside down
-    device = None, # a torch device; CUDA where there is one
+    device: torch.device = None, # CUDA where there is one
 ) -> DataLoaders:
     "Labelled mammograms as fastai `DataLoaders`."
     items = [*train, *valid]
@@ -133,7 +133,7 @@ class RandomPartner:
 class UnpairedDataLoaders(DataLoaders):
     "`DataLoaders` whose batches are an image of A and an unrelated image of B."
     def show_batch(self,
-        b = None, # a batch `(A, B)`; one is drawn if `None`
+        b: tuple = None, # a batch `(A, B)`; one is drawn if `None`
         max_n: int = 4, # pairs shown
         **kwargs,
     ):
@@ -150,7 +150,7 @@ def unpaired_dls(
     b: list, # of `Shot`, domain B
     bs: int = 1, # pairs a batch
     steps: int = None, # batches an epoch; once through `a` if `None`
-    device = None, # a torch device; CUDA where there is one
+    device: torch.device = None, # CUDA where there is one
 ) -> UnpairedDataLoaders:
     "Unlabelled, unpaired mammograms of two domains as fastai `DataLoaders`."
     block = DataBlock(blocks=(MammogramBlock, MammogramBlock), get_y=RandomPartner(b), splitter=IndexSplitter([]))

@@ -10,6 +10,7 @@ __all__ = ['MEANINGS', 'COLUMNS', 'FURTHER', 'TYPES', 'VIEW_CODES', 'HEADER', 'r
 
 # %% ../../nbs/data/dataset.ipynb #8d888f19
 import hmac, os, secrets, warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np, pandas as pd, pydicom
@@ -21,7 +22,7 @@ from ..core.files import UserError
 
 # %% ../../nbs/data/dataset.ipynb #850194a6
 def read_rows(
-    path, # CSV file with a header, UTF-8
+    path: str|Path, # CSV file with a header, UTF-8
 ) -> pd.DataFrame: # text columns, missing where empty, and `row`, the line in the file
     "Read a list of images as text"
     try: rows = pd.read_csv(path, dtype=str, encoding='utf-8-sig', skip_blank_lines=False, index_col=False)
@@ -58,10 +59,10 @@ MEANINGS = {
 
 # %% ../../nbs/data/dataset.ipynb #26a093ea
 def check_rows(
-    rows: pd.DataFrame, # with a column `row`
-    bad,                # bool, one a row: what is wrong
-    name: str,          # of the file
-    problem,            # text, or function of the first bad row
+    rows: pd.DataFrame,    # with a column `row`
+    bad: pd.Series,        # bool, one a row: what is wrong
+    name: str,             # of the file
+    problem: str|Callable, # text, or function of the first bad row
 ):
     "Refuse the first bad row by its number"
     bad = np.asarray(bad, dtype=bool)
@@ -102,9 +103,9 @@ def secret_key() -> bytes:
 
 # %% ../../nbs/data/dataset.ipynb #d18e7597
 def pseudonyms(
-    values,      # texts, e.g. names or numbers of patients
-    prefix: str, # e.g. 'film-p'; part of what is hashed
-) -> list:       # the prefix and 12 hexadecimal digits, equal for equal values
+    values: Iterable, # texts, e.g. names or numbers of patients
+    prefix: str,      # e.g. 'film-p'; part of what is hashed
+) -> list:            # the prefix and 12 hexadecimal digits, equal for equal values
     "Names that only the owner of the key can link to the values"
     key = secret_key()
     return [prefix + hmac.digest(key, f'{prefix}{value}'.encode(), 'sha256').hex()[:12] for value in values]
@@ -118,7 +119,7 @@ class Dataset:
     "A checked table of mammograms"
     def __init__(self,
         table: pd.DataFrame, # columns of `COLUMNS`, in so far as they are known, and others
-        folder,              # folder that `path` starts from
+        folder: str|Path,    # folder that `path` starts from
         name: str='table',   # of the file it came from, for messages
     ):
         table = table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns]))).reset_index(drop=True)
@@ -173,11 +174,11 @@ def table_from_rows(
 # %% ../../nbs/data/dataset.ipynb #85a38ca9
 @patch(cls_method=True)
 def from_rows(cls: Dataset,
-    rows: pd.DataFrame,      # text, with `path`, `patient` and `label`; `row` says where each stands in its list
-    folder,                  # that the paths start from
-    domain: str,             # e.g. 'film'
-    name: str='table',       # of the list, for messages
-    need_labels: bool=True,  # False where labels may be missing
+    rows: pd.DataFrame,     # text, with `path`, `patient` and `label`; `row` says where each stands in its list
+    folder: str|Path,       # that the paths start from
+    domain: str,            # e.g. 'film'
+    name: str='table',      # of the list, for messages
+    need_labels: bool=True, # False where labels may be missing
 ) -> Dataset:
     "Check rows of text and give them types and pseudonyms"
     if 'row' not in rows: rows = rows.assign(row=range(1, len(rows)+1))
@@ -188,7 +189,7 @@ def from_rows(cls: Dataset,
 # %% ../../nbs/data/dataset.ipynb #618c3c3e
 @patch(cls_method=True)
 def from_csv(cls: Dataset,
-    path,                   # CSV file; its image paths start from its own folder
+    path: str|Path,         # CSV file; its image paths start from its own folder
     domain: str,            # e.g. 'film'
     need_labels: bool=True, # False where labels may be missing, to predict
 ) -> Dataset:
@@ -264,7 +265,7 @@ def _repr_html_(self: Dataset): return self.summary().to_html(index=False)
 HEADER = {'patient': ['PatientID'], 'laterality': ['ImageLaterality', 'Laterality'], 'view': ['ViewPosition']}
 
 def read_header(
-    path, # DICOM file
+    path: str|Path, # DICOM file
 ) -> dict: # patient, laterality, view: text, or None where the header does not say
     "What a DICOM header says about the image"
     with warnings.catch_warnings(action='ignore'): # they repeat what is in the header
@@ -290,8 +291,8 @@ def _header_or_own_patient(path):
 # %% ../../nbs/data/dataset.ipynb #63bab064
 @patch(cls_method=True)
 def from_dicom(cls: Dataset,
-    folder,                 # folder with DICOM files, subfolders too
-    csv,                    # CSV with `file` (name of the file) and, to train, `label`; more columns as in `from_csv`
+    folder: str|Path,       # folder with DICOM files, subfolders too
+    csv: str|Path,          # CSV with `file` (name of the file) and, to train, `label`; more columns as in `from_csv`
     domain: str,            # e.g. 'digital'
     need_labels: bool=True, # False where labels may be missing, to predict
 ) -> Dataset:

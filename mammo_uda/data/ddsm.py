@@ -44,8 +44,8 @@ class Case:
 
 # %% ../../nbs/data/ddsm.ipynb #afc6011d
 def tidy_text(
-    path, # text file
-) -> str: # upper case, one blank between words, none at the ends of a line
+    path: str|Path, # text file
+) -> str:           # upper case, one blank between words, none at the ends of a line
     "The text of a header or overlay"
     return '\n'.join(' '.join(line.split()) for line in Path(path).read_text('latin-1').upper().splitlines())
 
@@ -76,7 +76,7 @@ def parse_ics(
                 number_after('DENSITY', text) or None, {name: view(name) for name in VIEWS})
 
 def read_ics(
-    path, # .ics file
+    path: str|Path, # .ics file
 ) -> Case:
     "Read the header of a case"
     name = Path(path).name
@@ -256,7 +256,7 @@ def view_of(
 
 # %% ../../nbs/data/ddsm.ipynb #7b175a98
 def read_ljpeg(
-    path, # .LJPEG file in the folder of its case
+    path: str|Path, # .LJPEG file in the folder of its case
 ) -> np.ndarray: # float32 [H,W], 0..1
     "A film of DDSM as an image"
     path = Path(path)
@@ -272,7 +272,7 @@ CHAIN_STEPS = np.array([(-1,0), (-1,1), (0,1), (1,1), (1,0), (1,-1), (0,-1), (-1
 def follow_chain(
     x: int, # column of the first pixel
     y: int, # row of the first pixel
-    code,   # directions, 0..7
+    code: list,   # directions, 0..7
 ) -> np.ndarray: # int [n,2], (row, column) of each pixel
     "The pixels along a chain code"
     return np.cumsum([(y, x), *CHAIN_STEPS[np.asarray(code, dtype=int)]], axis=0)
@@ -305,7 +305,7 @@ def parse_abnormality(
                        [follow_chain(int(x), int(y), code.split()) for x, y, code in chains])
 
 def read_overlay(
-    path, # .OVERLAY file
+    path: str|Path, # .OVERLAY file
 ) -> list: # of `Abnormality`
     "Read the lesions that are outlined on a film"
     name = Path(path).name

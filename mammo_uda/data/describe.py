@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .store import PixelStore
@@ -173,8 +173,8 @@ def patient_bootstrap(
 # %% ../../nbs/data/describe.ipynb #a2accc4d
 GROUPS, THUMBNAIL = ['scanner', 'age', 'view'], '16 x 16 thumbnails'
 
-def group_model(): return make_pipeline(OneHotEncoder(handle_unknown='ignore'), LogisticRegression())
-def thumbnail_model():
+def group_model() -> Pipeline: return make_pipeline(OneHotEncoder(handle_unknown='ignore'), LogisticRegression())
+def thumbnail_model() -> Pipeline:
     return make_pipeline(StandardScaler(), PCA(0.9, svd_solver='covariance_eigh'), LogisticRegression(C=0.01, max_iter=1000))
 
 def shortcut_inputs(
@@ -266,11 +266,11 @@ class Description:
     shortcuts: pd.DataFrame  # from `shortcuts`
 
     @property
-    def notes(self): return [f"{domain}: what tells the label cannot be checked ({note})."
+    def notes(self) -> list: return [f"{domain}: what tells the label cannot be checked ({note})."
                              for domain, note in zip(self.shortcuts['domain'], self.shortcuts['note']) if note]
 
     @property
-    def warnings(self): return leak_warnings(self.leaks) + copy_warnings(self.duplicates) + shortcut_warnings(self.shortcuts)
+    def warnings(self) -> list: return leak_warnings(self.leaks) + copy_warnings(self.duplicates) + shortcut_warnings(self.shortcuts)
 
 # %% ../../nbs/data/describe.ipynb #876aceed
 def describe(

@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image,UnidentifiedImageError
 from pydicom import dcmread
+from pydicom.dataset import Dataset as Header
 from pydicom.encaps import generate_frames
 from pydicom.misc import is_dicom
 from pydicom.pixels import get_decoder
@@ -25,9 +26,10 @@ from ..core.files import UnreadableImage
 from .ddsm import header_beside,read_ljpeg,view_of
 
 # %% ../../nbs/data/image.ipynb #25dd1016
-def look_up(values, # [H, W], any number
-            table,  # DICOM item with LUTDescriptor and LUTData
-           ): # [H, W], whole numbers
+def look_up(
+    values: np.ndarray, # [H, W], any number
+    table: Header,      # DICOM item with LUTDescriptor and LUTData
+) -> np.ndarray:        # [H, W], whole numbers
     "`values` through a DICOM lookup table"
     count,first,_ = table.LUTDescriptor
     count,data = count or 2**16, table.LUTData
@@ -36,20 +38,22 @@ def look_up(values, # [H, W], any number
     return np.asarray(data)[np.clip(place, 0, count-1)]
 
 # %% ../../nbs/data/image.ipynb #027ec4ad
-def modality(stored, # [H, W], the stored numbers
-             ds,     # DICOM header
-            ): # [H, W]
+def modality(
+    stored: np.ndarray, # [H, W], the stored numbers
+    ds: Header,         # DICOM header
+) -> np.ndarray:        # [H, W]
     "The modality table, or slope and intercept, if the header has one"
     if ds.get('ModalityLUTSequence'): return look_up(stored, ds.ModalityLUTSequence[0])
     slope,intercept = [float(ds.get(o, default)) for o,default in (('RescaleSlope',1),('RescaleIntercept',0))]
     return np.float32(slope)*stored + np.float32(intercept)
 
 # %% ../../nbs/data/image.ipynb #534cf65e
-def window(values,   # [H, W]
-           center,   # in the units of `values`
-           width,    # in the units of `values`
-           function, # LINEAR, LINEAR_EXACT or SIGMOID
-          ): # [H, W], 0..1
+def window(
+    values: np.ndarray, # [H, W]
+    center: float,      # in the units of `values`
+    width: float,       # in the units of `values`
+    function: str,      # LINEAR, LINEAR_EXACT or SIGMOID
+) -> np.ndarray:        # [H, W], 0..1
     "The VOI window of the DICOM standard (PS3.3 C.11.2.1)"
     if function == 'LINEAR': center,width = center-.5, width-1
     if width <= 0: raise UnreadableImage('window of no width')
@@ -59,17 +63,19 @@ def window(values,   # [H, W]
     raise UnreadableImage('unknown VOI LUT function')
 
 # %% ../../nbs/data/image.ipynb #5f811889
-def full_range(ds, # DICOM header
-              ): # lowest and highest value after the modality step
+def full_range(
+    ds: Header, # DICOM header
+) -> tuple:     # lowest and highest value after the modality step
     "The range that the type of the pixels can hold"
     if ds.get('ModalityLUTSequence'): return 0, 2**ds.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     lowest = -2**(ds.BitsStored-1) if ds.PixelRepresentation else 0
     return np.sort(modality(np.array([lowest, lowest + 2**ds.BitsStored - 1]), ds))
 
 # %% ../../nbs/data/image.ipynb #e4dd169b
-def voi(values, # [H, W], after the modality step
-        ds,     # DICOM header
-       ): # [H, W], 0..1
+def voi(
+    values: np.ndarray, # [H, W], after the modality step
+    ds: Header,         # DICOM header
+) -> np.ndarray:        # [H, W], 0..1
     "The VOI table, else the first window, else the whole range of the type"
     if ds.get('VOILUTSequence'):
         table = ds.VOILUTSequence[0]
@@ -81,19 +87,21 @@ def voi(values, # [H, W], after the modality step
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
 
 # %% ../../nbs/data/image.ipynb #923a4037
-def padding(stored, # [H, W], the stored numbers
-            ds,     # DICOM header
-           ): # bool [H, W]
+def padding(
+    stored: np.ndarray, # [H, W], the stored numbers
+    ds: Header,         # DICOM header
+) -> np.ndarray:        # bool [H, W]
     "Which pixels were never measured"
     if ds.get('PixelPaddingValue') is None: return np.zeros(stored.shape, bool)
     low,high = sorted((ds.PixelPaddingValue, ds.get('PixelPaddingRangeLimit', ds.PixelPaddingValue)))
     return (low <= stored) & (stored <= high)
 
 # %% ../../nbs/data/image.ipynb #3a24bf01
-def grey_levels(stored,           # whole numbers as they can be stored, of any shape
-                ds,               # DICOM header
-                photometric=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
-               ): # float32 of that shape, 0..1
+def grey_levels(
+    stored: np.ndarray,    # whole numbers as they can be stored, of any shape
+    ds: Header,            # DICOM header
+    photometric: str=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
+) -> np.ndarray:           # float32 of that shape, 0..1
     "What the header shows for each stored number"
     levels = voi(modality(stored, ds), ds).astype(np.float32)
     if (photometric or ds.PhotometricInterpretation) == 'MONOCHROME1': levels = 1 - levels
@@ -101,10 +109,11 @@ def grey_levels(stored,           # whole numbers as they can be stored, of any 
     return levels
 
 # %% ../../nbs/data/image.ipynb #f414ea2b
-def render(stored,           # [H, W], the stored numbers, 8 or 16 bits
-           ds,               # DICOM header
-           photometric=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
-          ): # float32 [H, W], 0..1
+def render(
+    stored: np.ndarray,    # [H, W], the stored numbers, 8 or 16 bits
+    ds: Header,            # DICOM header
+    photometric: str=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
+) -> np.ndarray:           # float32 [H, W], 0..1
     "Stored numbers as the header says they should be seen"
     unsigned = np.dtype(f'u{stored.dtype.itemsize}')
     if stored.dtype.kind not in 'iu' or unsigned.itemsize > 2: raise UnreadableImage('pixels of more than 16 bits')
@@ -113,7 +122,9 @@ def render(stored,           # [H, W], the stored numbers, 8 or 16 bits
     return grey_levels(numbers, ds, photometric)[np.asarray(stored, native).view(unsigned)]
 
 # %% ../../nbs/data/image.ipynb #1015e9e8
-def refuse(ds): # DICOM header
+def refuse(
+    ds: Header, # DICOM header
+):
     "Raise `UnreadableImage` if `ds` is not one grey picture made for viewing"
     if ds.get('PresentationIntentType') == 'FOR PROCESSING' or ds.get('SOPClassUID') == DigitalMammographyXRayImageStorageForProcessing:
         raise UnreadableImage('FOR PROCESSING image (raw detector signal, not for viewing)')
@@ -122,13 +133,16 @@ def refuse(ds): # DICOM header
     if ds.PhotometricInterpretation not in ('MONOCHROME1','MONOCHROME2'): raise UnreadableImage('colour image')
 
 # %% ../../nbs/data/image.ipynb #7ebf815e
-def coding_name(uid, # transfer syntax of a DICOM file
-               ): # as the standard calls it
+def coding_name(
+    uid: str, # transfer syntax of a DICOM file
+) -> str:     # as the standard calls it
     "Name of a coding"
     return UID(uid).name if uid in AllTransferSyntaxes else 'unknown coding'
 
 # %% ../../nbs/data/image.ipynb #2ad8d33d
-def check_decoder(uid): # transfer syntax of a DICOM file
+def check_decoder(
+    uid: str, # transfer syntax of a DICOM file
+):
     "Raise `UnreadableImage` where nothing here reads this coding"
     try: decoder = get_decoder(uid)
     except NotImplementedError as e:
@@ -137,8 +151,9 @@ def check_decoder(uid): # transfer syntax of a DICOM file
         raise UnreadableImage(f"no decoder for {coding_name(uid)}; install {decoder.missing_dependencies[-1].split(' - ')[0]}")
 
 # %% ../../nbs/data/image.ipynb #0f14faa9
-def stored_pixels(ds, # DICOM file
-                 ): # [H, W], the stored numbers
+def stored_pixels(
+    ds: Header,  # DICOM file
+) -> np.ndarray: # [H, W], the stored numbers
     "Decoded pixels of a DICOM file"
     if ds.file_meta.TransferSyntaxUID == JPEGExtended12Bit and ds.BitsStored > 8:
         pixels = imagecodecs.jpeg_decode(next(generate_frames(ds.PixelData, number_of_frames=1)))
@@ -149,9 +164,10 @@ def stored_pixels(ds, # DICOM file
     return pixels
 
 # %% ../../nbs/data/image.ipynb #d598ab4a
-def read_dicom(path,             # DICOM file
-               photometric=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
-              ): # float32 [H, W], 0..1
+def read_dicom(
+    path: str|Path,        # DICOM file
+    photometric: str=None, # overrides the header's: MONOCHROME1 or MONOCHROME2
+) -> np.ndarray:           # float32 [H, W], 0..1
     "A DICOM file as it should be seen"
     coding = 'unknown coding'
     try:
@@ -164,9 +180,10 @@ def read_dicom(path,             # DICOM file
     except Exception as e: raise UnreadableImage(f'damaged DICOM file ({coding})') from e
 
 # %% ../../nbs/data/image.ipynb #6b981edf
-def read_picture(path,             # PNG, TIFF, PGM or JPEG file
-                 photometric=None, # MONOCHROME1 if white is air
-                ): # float32 [H, W], 0..1
+def read_picture(
+    path: str|Path,        # PNG, TIFF, PGM or JPEG file
+    photometric: str=None, # MONOCHROME1 if white is air
+) -> np.ndarray:           # float32 [H, W], 0..1
     "A grey picture in 8 or 16 bits"
     try:
         with Image.open(path, formats=('PNG','TIFF','PPM','JPEG')) as file:
@@ -181,18 +198,20 @@ def read_picture(path,             # PNG, TIFF, PGM or JPEG file
     return 1 - image if white_is_zero or photometric=='MONOCHROME1' else image
 
 # %% ../../nbs/data/image.ipynb #620bfe44
-def read_any(path,             # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
-             photometric=None, # see `read_image`
-            ): # float32 [H, W], 0..1
+def read_any(
+    path: str|Path,        # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
+    photometric: str=None, # see `read_image`
+) -> np.ndarray:           # float32 [H, W], 0..1
     "A file, by the reader for its kind"
     if is_dicom(path): return read_dicom(path, photometric)
     if Path(path).suffix.lower() == '.ljpeg': return read_ljpeg(path)
     return read_picture(path, photometric)
 
 # %% ../../nbs/data/image.ipynb #ba4fb010
-def read_image(path,             # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
-               photometric=None, # MONOCHROME1 or MONOCHROME2, where the file does not say or is wrong
-              ): # float32 [H, W], 0 = air, 1 = densest
+def read_image(
+    path: str|Path,        # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
+    photometric: str=None, # MONOCHROME1 or MONOCHROME2, where the file does not say or is wrong
+) -> np.ndarray:           # float32 [H, W], 0 = air, 1 = densest
     "One mammogram from a file"
     try: image = read_any(path, photometric)
     except OSError as e: raise UnreadableImage(e.strerror) from e
@@ -202,8 +221,9 @@ def read_image(path,             # DICOM, DDSM, PNG, TIFF, PGM or JPEG file
     return image
 
 # %% ../../nbs/data/image.ipynb #ed22b6b0
-def header_spacing(ds, # DICOM header
-                  ): # mm a pixel; NaN where it does not say
+def header_spacing(
+    ds: Header, # DICOM header
+) -> float:     # mm a pixel; NaN where it does not say
     "Size of a pixel by a DICOM header"
     magnified = float(ds.get('EstimatedRadiographicMagnificationFactor') or 1)
     for tag,factor in (('PixelSpacing',1), ('ImagerPixelSpacing',magnified), ('NominalScannedPixelSpacing',1)):
@@ -212,8 +232,9 @@ def header_spacing(ds, # DICOM header
     return np.nan
 
 # %% ../../nbs/data/image.ipynb #79028c06
-def file_spacing(path, # image file
-                ): # mm a pixel; NaN where it is not known
+def file_spacing(
+    path: str|Path, # image file
+) -> float:         # mm a pixel; NaN where it is not known
     "Size of a pixel by what a file, or the header beside it, says"
     path = Path(path)
     try:

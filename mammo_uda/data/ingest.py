@@ -8,6 +8,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/ingest.html.md"""
 __all__ = ['KINDS', 'read_set', 'same_pixels', 'ingest_notes']
 
 # %% ../../nbs/data/ingest.ipynb #81463380
+from pathlib import Path
+
 import pandas as pd
 
 from ..core.files import UserError
@@ -20,11 +22,11 @@ from .store import PixelStore
 KINDS = (*SETS, 'csv', 'dicom')
 
 def read_set(
-    kind: str,        # one of `KINDS`
-    source,           # folder of the set; for 'csv' the CSV
-    domain: str=None, # 'film' or 'digital'; None: what the set is, digital for one's own
-    labels=None,      # CSV with `file` and `label`, for 'dicom'
-    negatives=None,   # volumes of DDSM whose films are negative, see `ddsm`
+    kind: str,             # one of `KINDS`
+    source: str|Path,      # folder of the set; for 'csv' the CSV
+    domain: str=None,      # 'film' or 'digital'; None: what the set is, digital for one's own
+    labels: str|Path=None, # CSV with `file` and `label`, for 'dicom'
+    negatives: list=None,  # volumes of DDSM whose films are negative, see `ddsm`
 ) -> Dataset:
     "The images of a set, listed and checked"
     if kind not in KINDS: raise UserError(f"There is no kind of set named {kind}: choose from {', '.join(KINDS)}.")

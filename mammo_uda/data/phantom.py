@@ -11,7 +11,9 @@ __all__ = ['SIDES', 'VIEWS', 'DOMAINS', 'power_noise', 'strands', 'smoothstep', 
            'sheet_height', 'known_answer', 'phantom_index', 'phantom_store']
 
 # %% ../../nbs/data/phantom.ipynb #2ec66cb5
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -186,7 +188,7 @@ class Anatomy:
     lesion: np.ndarray # bool
 
     @property
-    def label(self): return int(self.lesion.any())
+    def label(self) -> int: return int(self.lesion.any())
 
 # %% ../../nbs/data/phantom.ipynb #a64cc2c1
 SIDES, VIEWS, DOMAINS = ('L','R'), ('CC','MLO'), ('film','digital')
@@ -344,13 +346,13 @@ def phantom_index(
 
 # %% ../../nbs/data/phantom.ipynb #eedbca97
 def phantom_store(
-    folder, # to make, a Path
+    folder: str|Path, # to make
     domain: str, # 'film' or 'digital'
     patients: int = 300, # how many, four images each
     size: int = 64, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    progress = None, # called with (images done, images in all)
+    progress: Callable = None, # called with (images done, images in all)
 ) -> PixelStore:
     "Draws a phantom data set of one domain."
     table = phantom_index(domain, patients, seed, positive)

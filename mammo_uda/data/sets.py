@@ -21,10 +21,10 @@ from .ddsm import read_ics, read_overlay
 
 # %% ../../nbs/data/sets.ipynb #55d2a8c8
 def find_below(
-    folder,       # as it was downloaded
-    pattern: str, # name of a file or folder, `*` for any letters
-    layout: str,  # what the set should look like, for the message
-) -> list:        # paths, the least deep first
+    folder: str|Path, # as it was downloaded
+    pattern: str,     # name of a file or folder, `*` for any letters
+    layout: str,      # what the set should look like, for the message
+) -> list:            # paths, the least deep first
     "What has this name in a folder, or else below it"
     folder = Path(folder)
     found = sorted(folder.glob(pattern)) or sorted(folder.rglob(pattern), key=lambda p: (len(p.parts), p))
@@ -40,9 +40,9 @@ def _split_semicolons(rows):
     return columns.apply(lambda column: column.str.strip()).replace('', pd.NA).dropna(how='all').assign(row=rows['row'])
 
 def read_list(
-    path,          # CSV file with commas or semicolons
-    columns: dict, # name in the file, lower case with underscores -> our name
-) -> pd.DataFrame: # these columns as text, and `row`
+    path: str|Path, # CSV file with commas or semicolons
+    columns: dict,  # name in the file, lower case with underscores -> our name
+) -> pd.DataFrame:  # these columns as text, and `row`
     "Read the list of a set and give its columns our names"
     rows = read_rows(path)
     if ';' in rows.columns[0]: rows = _split_semicolons(rows)
@@ -53,9 +53,9 @@ def read_list(
 # %% ../../nbs/data/sets.ipynb #5fca044e
 def leave_out(
     rows: pd.DataFrame,
-    out,       # bool, one a row
-    name: str, # of the set
-    why: str,  # e.g. 'have BI-RADS 3'
+    out: pd.Series, # bool, one a row
+    name: str,      # of the set
+    why: str,       # e.g. 'have BI-RADS 3'
 ) -> pd.DataFrame:
     "Drop rows, and say how many and why"
     if out.any(): print(f"{name}: {out.sum()} of {len(rows)} images {why} and are left out.")
@@ -65,7 +65,7 @@ def leave_out(
 def label_by_birads(
     rows: pd.DataFrame, # with `birads`, e.g. '2' or '4a'
     name: str,          # of the set
-    path,               # of the list, for the message
+    path: str|Path,     # of the list, for the message
 ) -> pd.DataFrame:      # with `label`
     "Label 0 for BI-RADS 1 and 2, 1 for 4 to 6; 3 is left out"
     known = rows['birads'].str.fullmatch('[1-6][abcABC]?', na=False)
@@ -91,7 +91,7 @@ def _cbis_list(folder, name):
 
 # %% ../../nbs/data/sets.ipynb #b5fd0e79
 def cbis_ddsm(
-    folder,             # with the four lists and the films, in subfolders too
+    folder: str|Path,             # with the four lists and the films, in subfolders too
     domain: str='film',
 ) -> Dataset:
     "CBIS-DDSM (Lee et al. 2017, TCIA): 1 if any abnormality of the film is MALIGNANT, else 0"
@@ -111,7 +111,7 @@ INBREAST_LAYOUT = "INbreast has INbreast.csv and files such as AllDICOMs/2058690
 INBREAST_COLUMNS = {'file_name': 'file', 'laterality': 'laterality', 'view': 'view', 'acr': 'density', 'bi-rads': 'birads', 'patient_age': 'age'}
 
 def inbreast(
-    folder,                # with INbreast.csv and AllDICOMs, in subfolders too
+    folder: str|Path,                # with INbreast.csv and AllDICOMs, in subfolders too
     domain: str='digital',
 ) -> Dataset:
     "INbreast (Moreira et al. 2012): 0 for BI-RADS 1 and 2, 1 for 4 to 6; 3 is left out"
@@ -137,7 +137,7 @@ def _vindr_headers(path):
 
 # %% ../../nbs/data/sets.ipynb #b714be35
 def vindr_mammo(
-    folder,                # with breast-level_annotations.csv and images, in a subfolder too
+    folder: str|Path,                # with breast-level_annotations.csv and images, in a subfolder too
     domain: str='digital',
 ) -> Dataset:
     "VinDr-Mammo (Nguyen et al. 2023, PhysioNet): 0 for BI-RADS 1 and 2, 1 for 4 and 5; 3 is left out"
@@ -158,7 +158,7 @@ RSNA_COLUMNS = {'patient_id': 'patient', 'image_id': 'image_id', 'cancer': 'labe
                 **{name: name for name in 'laterality view age density birads implant'.split()}}
 
 def rsna(
-    folder,                # with train.csv and train_images, in a subfolder too
+    folder: str|Path,                # with train.csv and train_images, in a subfolder too
     domain: str='digital',
 ) -> Dataset:
     "RSNA Screening Mammography Breast Cancer Detection (2023, Kaggle): 1 where the list says cancer, else 0"
@@ -173,7 +173,7 @@ def rsna(
 MIAS_LAYOUT = "mini-MIAS has Info.txt and, in the same folder or below, mdb001.pgm and so on"
 
 def mini_mias(
-    folder,             # with Info.txt and the films, in subfolders too
+    folder: str|Path,             # with Info.txt and the films, in subfolders too
     domain: str='film',
 ) -> Dataset:
     "mini-MIAS (Suckling et al. 1994): 1 if any abnormality of the film has severity M, else 0"
@@ -221,7 +221,7 @@ def _cases(folder):
 
 # %% ../../nbs/data/sets.ipynb #21fa1ef8
 def ddsm(
-    folder,                        # with the volumes, in subfolders too
+    folder: str|Path,              # with the volumes, in subfolders too
     domain: str='film',
     negatives: tuple=('normals',), # volumes whose films are negative: any of `VOLUMES` but cancers
 ) -> Dataset:

@@ -10,6 +10,7 @@ __all__ = ['work_size', 'NoBreast', 'resize', 'border_width', 'film_area', 'tiss
 
 # %% ../../nbs/data/standardise.ipynb #8b0bc776
 from dataclasses import dataclass
+from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -22,16 +23,18 @@ class NoBreast(UnreadableImage):
     "No breast can be told from its background"
 
 # %% ../../nbs/data/standardise.ipynb #7c44604e
-def resize(image, # float [H, W], any range
-           shape, # rows and columns of the result
-          ): # float32 of that shape
+def resize(
+    image: np.ndarray, # float [H, W], any range
+    shape: tuple,      # rows and columns of the result
+) -> np.ndarray:       # float32 of that shape
     "`image` at another size, averaged when it shrinks and interpolated when it grows"
     image = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
     return np.array(image.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 # %% ../../nbs/data/standardise.ipynb #329cc457
-def border_width(bright, # bool [H, W], bright pixels; the side asked about is the top
-                ): # rows
+def border_width(
+    bright: np.ndarray, # bool [H, W], bright pixels; the side asked about is the top
+) -> int:               # rows
     "How many rows at the top belong to a white film border"
     step,reach = max(2, len(bright)//40), len(bright)//10
     share = bright[:reach+step].mean(1)
@@ -39,23 +42,26 @@ def border_width(bright, # bool [H, W], bright pixels; the side asked about is t
     return int(ends[-1]) + 2 if len(ends) else 0 # the line after the border is half border
 
 # %% ../../nbs/data/standardise.ipynb #b67c6d5e
-def film_area(image, # float [H, W], 0..1
-             ): # two slices, rows and columns
+def film_area(
+    image: np.ndarray, # float [H, W], 0..1
+) -> tuple:            # two slices, rows and columns
     "The part of the image within white film borders"
     bright = image > .9
     top,bottom,left,right = [border_width(o) for o in (bright, bright[::-1], bright.T, bright.T[::-1])]
     return np.s_[top:len(image)-bottom, left:image.shape[1]-right]
 
 # %% ../../nbs/data/standardise.ipynb #f5dc95c9
-def tissue(image, # float [H, W], 0..1, without film borders
-          ): # bool [H, W]
+def tissue(
+    image: np.ndarray, # float [H, W], 0..1, without film borders
+) -> np.ndarray:       # bool [H, W]
     "What is brighter than air"
     smooth = ndimage.gaussian_filter(np.minimum(image, .3), 1)
     return smooth > filters.threshold_li(smooth)
 
 # %% ../../nbs/data/standardise.ipynb #c9efce43
-def largest_region(mask, # bool [H, W]
-                  ): # bool [H, W]
+def largest_region(
+    mask: np.ndarray, # bool [H, W]
+) -> np.ndarray:      # bool [H, W]
     "The largest connected region of `mask`, freed of thin parts, its holes filled"
     regions = measure.label(morphology.isotropic_opening(mask, 3))
     if not regions.any(): return np.zeros(mask.shape, bool)
@@ -64,8 +70,9 @@ def largest_region(mask, # bool [H, W]
 # %% ../../nbs/data/standardise.ipynb #ace7100a
 work_size = 128 # pixels of the longer side in which the outline is searched
 
-def breast_mask(image, # float [H, W], 0 = air, 1 = densest
-               ): # bool [H, W]
+def breast_mask(
+    image: np.ndarray, # float [H, W], 0 = air, 1 = densest
+) -> np.ndarray:       # bool [H, W]
     "Where the breast is"
     area = film_area(image)
     film = image[area]
@@ -86,13 +93,16 @@ class Frame:
     box:tuple       # rows and columns of the breast: top, bottom, left, right
 
     @property
-    def length(self): # px, the longer side of the box
+    def length(
+        self, # px, the longer side of the box
+    ) -> int:
         top,bottom,left,right = self.box
         return max(bottom-top, right-left)
 
 # %% ../../nbs/data/standardise.ipynb #7a34802d
-def find_frame(image, # float [H, W], 0 = air, 1 = densest
-              ): # Frame
+def find_frame(
+    image: np.ndarray, # float [H, W], 0 = air, 1 = densest
+) -> Frame:            # Frame
     "Find the breast in `image` and the side of its chest wall"
     mask = breast_mask(image)
     rows,cols = [np.flatnonzero(mask.any(axis)) for axis in (1,0)]
@@ -102,24 +112,27 @@ def find_frame(image, # float [H, W], 0 = air, 1 = densest
     return Frame(mask, bool(flip), (top,bottom,left,right))
 
 # %% ../../nbs/data/standardise.ipynb #d6b86fef
-def block_side(shape, # rows and columns of the image
-               size,  # pixels a side of the standardised image
-              ): # px
+def block_side(
+    shape: tuple, # rows and columns of the image
+    size: int,    # pixels a side of the standardised image
+) -> int:         # px
     "Side of the blocks of pixels that are averaged"
     return max(1, min(shape)//(4*size))
 
-def shrink(image, # float32 [H, W]
-           size,  # pixels a side of the standardised image
-          ): # float32, at least 4*size pixels a side, or as it was
+def shrink(
+    image: np.ndarray, # float32 [H, W]
+    size: int,         # pixels a side of the standardised image
+) -> np.ndarray:       # float32, at least 4*size pixels a side, or as it was
     "`image` with blocks of pixels averaged, where it is much larger than needed"
     block = block_side(image.shape, size)
     return image if block < 2 else np.array(Image.fromarray(image).reduce(block))
 
 # %% ../../nbs/data/standardise.ipynb #2de136f5
-def apply_frame(image, # float [H, W], of the size the frame was found on
-                frame, # Frame
-                size,  # pixels a side of the result
-               ): # float32 [size, size]
+def apply_frame(
+    image: np.ndarray, # float [H, W], of the size the frame was found on
+    frame: Frame,      # Frame
+    size: int,         # pixels a side of the result
+) -> np.ndarray:       # float32 [size, size]
     "The breast of `frame` alone, chest wall on the left, 0 around it"
     top,bottom,left,right = frame.box
     crop = np.s_[top:bottom, left:right]
@@ -132,26 +145,29 @@ def apply_frame(image, # float [H, W], of the size the frame was found on
     return result
 
 # %% ../../nbs/data/standardise.ipynb #ae280fb9
-def fit_breast(image, # float [H, W], 0 = air, 1 = densest
-               size,  # pixels a side of the result
-              ): # float32 [size, size]; Frame it was found in; how many pixels of `image`, along a side, make one of the result
+def fit_breast(
+    image: np.ndarray, # float [H, W], 0 = air, 1 = densest
+    size: int,         # pixels a side of the result
+) -> tuple:            # float32 [size, size]; Frame it was found in; how many pixels of `image`, along a side, make one of the result
     "The breast of `image` at one size, how it lay, and how much it was reduced"
     small = shrink(image, size)
     frame = find_frame(small)
     return apply_frame(small, frame, size), frame, block_side(image.shape, size)*frame.length/size
 
-def standardise(image, # float [H, W], 0 = air, 1 = densest
-                size,  # pixels a side of the result
-               ): # float32 [size, size]
+def standardise(
+    image: np.ndarray, # float [H, W], 0 = air, 1 = densest
+    size: int,         # pixels a side of the result
+) -> np.ndarray:       # float32 [size, size]
     "The breast of `image` alone, chest wall on the left, at one size"
     return fit_breast(image, size)[0]
 
 # %% ../../nbs/data/standardise.ipynb #04855a71
-def read_standard(path,        # image file
-                  photometric, # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
-                  size,        # pixels a side of the result
-                  spacing=None, # mm a pixel of the file, where the list says it
-                 ): # float32 [size, size]; 'L' or 'R', the breast it seems to be; mm a pixel of the result, NaN where unknown
+def read_standard(
+    path: str|Path,      # image file
+    photometric: str,    # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
+    size: int,           # pixels a side of the result
+    spacing: float=None, # mm a pixel of the file, where the list says it
+) -> tuple:              # float32 [size, size]; 'L' or 'R', the breast it seems to be; mm a pixel of the result, NaN where unknown
     "One file, standardised, the side that its pixels show, and their size"
     image,frame,reduced = fit_breast(read_image(path, photometric), size)
     return image, 'R' if frame.flip else 'L', reduced*(spacing or file_spacing(path))

@@ -10,6 +10,8 @@ __all__ = ['REJECTED', 'READ', 'to_uint16', 'check_size', 'npy_header', 'write_p
 
 # %% ../../nbs/data/store.ipynb #0649bcfc
 import hashlib, io, json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 
@@ -49,12 +51,12 @@ def npy_header(
 
 # %% ../../nbs/data/store.ipynb #31b118ba
 def write_pixels(
-    path,       # .npy file to make
-    images,     # iterable of float32 [size,size], 0..1
-    total: int, # images at most
-    size: int,  # px
-    kept: int=0, # images that are in the file already
-) -> tuple:     # (images in the file, hash of their pixels)
+    path: str|Path,               # .npy file to make
+    images: Iterable[np.ndarray], # float32 [size,size], 0..1
+    total: int,                   # images at most
+    size: int,                    # px
+    kept: int=0,                  # images that are in the file already
+) -> tuple:                       # (images in the file, hash of their pixels)
     "Stream images into one file of 16-bit pixels"
     if not kept: reserve(path, len(npy_header(total, size)) + 2*total*size**2)
     digest, n = hashlib.sha256(), kept
@@ -80,7 +82,7 @@ REJECTED = ['image_id', 'row', 'reason']
 class PixelStore:
     "Standardised images in one memory map, and the table that describes them"
     def __init__(self,
-        folder, # folder made by `build_store` or `write_store`
+        folder: str|Path, # folder made by `build_store` or `write_store`
     ):
         self.folder = Path(folder)
         try: meta = json.loads((self.folder/'store.json').read_text())
@@ -88,15 +90,15 @@ class PixelStore:
         self.size, self.key = meta['size'], meta['key']
 
     @cached_property
-    def pixels(self): return np.load(self.folder/'pixels.npy', mmap_mode='r')
+    def pixels(self) -> np.ndarray: return np.load(self.folder/'pixels.npy', mmap_mode='r')
 
     @cached_property
-    def index(self):
+    def index(self) -> pd.DataFrame:
         index = pd.read_parquet(self.folder/'index.parquet')
         return index if 'spacing' in index else index.assign(spacing=np.nan) # not known of phantoms
 
     @cached_property
-    def rejected(self): return pd.read_csv(self.folder/'rejected.csv')
+    def rejected(self) -> pd.DataFrame: return pd.read_csv(self.folder/'rejected.csv')
 
     def __len__(self): return len(self.pixels)
     def __repr__(self): return f"PixelStore of {len(self)} images of {self.size} px, {len(self.rejected)} rejected"
@@ -105,7 +107,7 @@ class PixelStore:
 # %% ../../nbs/data/store.ipynb #92703a15
 @patch
 def __getitem__(self: PixelStore,
-    i, # position, slice or array of positions
+    i: int|slice|np.ndarray, # position, slice or array of positions
 ) -> np.ndarray: # float32 [H,W] or [n,H,W], 0..1
     "Images by position"
     return np.asarray(self.pixels[i], dtype='float32')/65535
@@ -142,12 +144,12 @@ def _watched(items, total, progress):
 
 # %% ../../nbs/data/store.ipynb #64e817e6
 def write_store(
-    folder,              # folder to make; new or empty
-    images,              # iterable of float32 [size,size], 0..1
-    index: pd.DataFrame, # one row an image, in the same order
-    size: int,           # px
-    key: str=None,       # what the images were made from; None: a hash of what they are
-    progress=None,       # called with (done, total) after each image
+    folder: str|Path,             # folder to make; new or empty
+    images: Iterable[np.ndarray], # float32 [size,size], 0..1
+    index: pd.DataFrame,          # one row an image, in the same order
+    size: int,                    # px
+    key: str=None,                # what the images were made from; None: a hash of what they are
+    progress: Callable=None,      # called with (done, total) after each image
 ) -> PixelStore:
     "Keep finished images as a store"
     check_size(size)
@@ -179,8 +181,8 @@ def check_kept(
 
 # %% ../../nbs/data/store.ipynb #9f8150b1
 def why_not(
-    future, # from `run_apart(read_standard, ...)`
-) -> str:   # None where there is an image
+    future: Future, # from `run_apart(read_standard, ...)`
+) -> str:           # None where there is an image
     "Why a file was not read, in one phrase without its path"
     error = future.exception()
     return str(error) if isinstance(error, UnreadableImage) else failure(future)
@@ -190,7 +192,7 @@ def read_all(
     size: int,         # px
     workers: int=None, # processes; None: one a core
     first: int=0,      # row to begin with
-):                     # yields (float32 [size,size], side, mm a pixel, None) or (None, None, None, reason), in order
+) -> Iterator[tuple]:  # yields (float32 [size,size], side, mm a pixel, None) or (None, None, None, reason), in order
     "Read the images of a data set on several cores"
     table = dataset.table.reindex(columns=['path','photometric','spacing'])[first:].astype(object)
     jobs = ((dataset.folder/path, photometric, size, spacing) for path, photometric, spacing in table.where(table.notna(), None).itertuples(index=False))
@@ -210,9 +212,9 @@ def fill_side(
 READ = ['seen', 'spacing', 'reason'] # what is noted of each file: the side that it shows, mm a pixel, why there is no image
 
 def read_before(
-    path,     # file of lines that a stopped attempt may have left
-    key: str, # of the work
-) -> list:    # a list of `READ` for each file that was read
+    path: Path, # file of lines that a stopped attempt may have left
+    key: str,   # of the work
+) -> list:      # a list of `READ` for each file that was read
     "What an earlier attempt at the same work has done"
     try: first, *lines, _ = path.read_text().split('\n') # what stands behind the last end of a line is half a line
     except (FileNotFoundError, ValueError): return []
@@ -221,11 +223,11 @@ def read_before(
 # %% ../../nbs/data/store.ipynb #048a6e8a
 def read_pixels(
     dataset: Dataset,
-    tmp,          # folder for `pixels.npy`, where an earlier attempt may have left a part
-    size: int,    # px
-    workers: int, # processes; None: one a core
-    progress,     # called with (done, total) after each image, or None
-) -> tuple:       # (a list of `READ` for each file, hash of the pixels)
+    tmp: Path,          # folder for `pixels.npy`, where an earlier attempt may have left a part
+    size: int,          # px
+    workers: int,       # processes; None: one a core
+    progress: Callable, # called with (done, total) after each image, or None
+) -> tuple:             # (a list of `READ` for each file, hash of the pixels)
     "Read the files that have not been read yet"
     key, total, lines = content_key([READ, size, dataset.table.to_csv()]), len(dataset), tmp/'read.jsonl'
     read = read_before(lines, key)
@@ -246,10 +248,10 @@ def read_pixels(
 # %% ../../nbs/data/store.ipynb #18bd4152
 def build_store(
     dataset: Dataset,
-    folder,            # folder to make; new or empty
-    size: int,         # px
-    workers: int=None, # processes; None: one a core
-    progress=None,     # called with (done, total) after each image
+    folder: str|Path,        # folder to make; new or empty
+    size: int,               # px
+    workers: int=None,       # processes; None: one a core
+    progress: Callable=None, # called with (done, total) after each image
 ) -> PixelStore:
     "Read and standardise every image of a data set, once"
     check_size(size)

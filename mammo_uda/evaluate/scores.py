@@ -22,11 +22,11 @@ SCORE_COLUMNS = ['image_id', 'patient', 'test_domain', 'label', 'prob', 'train_d
 
 # %% ../../nbs/evaluate/scores.ipynb #1e96decf
 def synthetic_scores(
-    n=400,                                # test images a domain, even
-    seeds=3,                              # trainings of each network
-    archs=('alexnet_bn', 'resnet50'),     # names of the networks
-    rng=0,                                # seed of the generator
-) -> pd.DataFrame:                        # scores of no network and no image
+    n: int=400,                              # test images a domain, even
+    seeds: int=3,                            # trainings of each network
+    archs: tuple=('alexnet_bn', 'resnet50'), # names of the networks
+    rng: int=0,                              # seed of the generator
+) -> pd.DataFrame:                           # scores of no network and no image
     "Draw scores whose auROC is known: baseline 0.85 at home and 0.60 abroad, uda 0.84 and 0.78"
     rng, parts = np.random.default_rng(rng), []
     aurocs = {('baseline', True): 0.85, ('baseline', False): 0.60, ('uda', True): 0.84, ('uda', False): 0.78}
@@ -79,7 +79,7 @@ def check_scores(
 # %% ../../nbs/evaluate/scores.ipynb #01535df7
 def write_scores(
     table: pd.DataFrame, # scores
-    path,                # Parquet file to write
+    path: str|Path,      # Parquet file to write
 ) -> Path:               # `path`
     "Check scores and write them"
     data = io.BytesIO()
@@ -88,8 +88,8 @@ def write_scores(
 
 # %% ../../nbs/evaluate/scores.ipynb #142beff2
 def read_scores(
-    path,          # Parquet file, or a run folder that holds `scores.parquet`
-) -> pd.DataFrame: # checked scores
+    path: str|Path, # Parquet file, or a run folder that holds `scores.parquet`
+) -> pd.DataFrame:  # checked scores
     "Read scores and check them"
     path = Path(path)
     if path.is_dir(): path = path/'scores.parquet'
