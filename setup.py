@@ -26,8 +26,9 @@ setup(
     ],
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=[lib, f'{lib}.*']),
+    package_data={lib: ['py.typed']},
     install_requires=cfg['requirements'].split(),
-    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('lab', 'dev')},
+    extras_require={key.removesuffix('_requirements'): cfg[key].split() for key in cfg if key.endswith('_requirements')},
     entry_points={
         'console_scripts': cfg['console_scripts'].splitlines(),
         'nbdev': [f'{lib}={lib}._modidx:d'],

@@ -1,5 +1,5 @@
 "What is in settings.ini reaches everyone who installs the package"
-import ast, hashlib, json, os, re, shutil, subprocess, sys, tomllib
+import ast, hashlib, json, os, re, shutil, subprocess, sys, tarfile, tomllib
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,7 +19,7 @@ project = tomllib.loads((root/'pyproject.toml').read_text())
 PYPROJECT_NAMES = dict(version=['version'], description=['description'], long_description=['readme'], long_description_content_type=['readme'],
     keywords=['keywords'], author=['authors'], license_expression=['license'], classifiers=['classifiers'],
     python_requires=['requires-python'], install_requires=['dependencies'], extras_require=['optional-dependencies'],
-    entry_points=['scripts', 'entry-points'], packages=[])
+    entry_points=['scripts', 'entry-points'], packages=[], package_data=[])
 
 def run(*args, cwd, **env):
     res = subprocess.run([str(o) for o in args], cwd=cwd, env=os.environ | env, capture_output=True, text=True)
@@ -30,9 +30,9 @@ def run(*args, cwd, **env):
 def installed(tmp_path_factory):
     "The folder that an sdist of this project was installed into"
     tmp = tmp_path_factory.mktemp('sdist')
-    names = 'settings.ini setup.py pyproject.toml MANIFEST.in README.md LICENSE'.split()
+    names = 'settings.ini setup.py pyproject.toml MANIFEST.in README.md CHANGELOG.md CONTRIBUTING.md LICENSE'.split()
     source = tmp/'source'
-    shutil.copytree(root/'mammo_uda', source/'mammo_uda', ignore=shutil.ignore_patterns('__pycache__'))
+    for name in ('mammo_uda', 'nbs', 'tests'): shutil.copytree(root/name, source/name, ignore=shutil.ignore_patterns('__pycache__'))
     for name in names: shutil.copy(root/name, source)
     run(sys.executable, '-m', 'build', '--sdist', '--no-isolation', '--outdir', tmp/'dist', source, cwd=tmp)
     sdist, = (tmp/'dist').glob('*.tar.gz')
@@ -45,15 +45,22 @@ def test_sdist_installs_and_knows_its_version(installed):
     assert version == cfg['version']
     assert Path(file).is_relative_to(installed)
 
-def test_sdist_holds_every_module(installed):
-    def modules(folder): return {o.relative_to(folder) for o in folder.rglob('*.py')}
-    assert modules(installed/'mammo_uda') == modules(root/'mammo_uda')
+def test_what_is_installed_is_the_package_and_nothing_else(installed):
+    def files(folder): return {o.relative_to(folder) for o in folder.rglob('*') if o.is_file() and o.suffix != '.pyc'}
+    assert files(installed/'mammo_uda') == files(root/'mammo_uda')
+    assert Path('py.typed') in files(installed/'mammo_uda')
+    assert {o.name.split('-')[0] for o in installed.iterdir()} == {'mammo_uda', 'bin'}
+
+def test_sdist_holds_what_a_contributor_reads(installed):
+    sdist, = (installed.parent/'dist').glob('*.tar.gz')
+    with tarfile.open(sdist) as f: names = {Path(o).name for o in f.getnames()}
+    assert {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'settings.ini'} <= names
 
 def test_metadata_is_that_of_settings(installed):
     meta, = (o/'METADATA' for o in installed.glob('mammo_uda-*.dist-info'))
     lines = meta.read_text().splitlines()
     for line in (f"Summary: {cfg['description']}", f"Requires-Python: >={cfg['min_python']}", f"License-Expression: {cfg['license']}",
-                 'Provides-Extra: lab', 'Provides-Extra: dev', *(f'Requires-Dist: {o}' for o in cfg['requirements'].split())):
+                 *(f'Provides-Extra: {o}' for o in ('lab', 'dev', 'docs')), *(f'Requires-Dist: {o}' for o in cfg['requirements'].split())):
         assert line in lines
     assert not [o for o in lines if o.startswith('Classifier: License')]
     entry_points = next(installed.glob('mammo_uda-*.dist-info/entry_points.txt')).read_text()
@@ -81,7 +88,7 @@ def test_the_only_licence_is_apache_2():
     assert hashlib.sha256((root/'LICENSE').read_bytes()).hexdigest() == standard
 
 def test_requirements_are_minimum_versions():
-    for key in ('requirements', 'lab_requirements', 'dev_requirements'):
+    for key in ('requirements', 'lab_requirements', 'dev_requirements', 'docs_requirements'):
         assert all('>=' in o and '==' not in o for o in cfg[key].split())
 
 def test_requirements_cover_all_imports():
@@ -90,7 +97,7 @@ def test_requirements_cover_all_imports():
         for o in ast.walk(ast.parse(path.read_text())):
             if isinstance(o, ast.Import): imported |= {a.name.split('.')[0] for a in o.names}
             if isinstance(o, ast.ImportFrom) and not o.level: imported.add(o.module.split('.')[0])
-    packages = dict(PIL='pillow', skimage='scikit-image', sklearn='scikit-learn')
+    packages = dict(IPython='ipython', PIL='pillow', skimage='scikit-image', sklearn='scikit-learn')
     required = {o.split('>=')[0] for o in cfg['requirements'].split()}
     assert {packages.get(o, o) for o in imported - set(sys.stdlib_module_names)} <= required | {'mammo_uda'}
 
