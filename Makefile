@@ -18,7 +18,7 @@ lab: .venv/.installed-lab
 
 # The site, in docs/_build; it shows notebooks as they were committed and runs none of them
 docs: .venv/.installed-docs
-	rm -rf docs/_build
+	rm -rf docs/_build docs/jupyter_execute
 	PYTHONWARNINGS=ignore $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs nbs docs/_build
 
 # make notebooks NB=nbs/data/store.ipynb     executes notebooks in place, as they are committed

@@ -40,11 +40,16 @@ def plain_discriminator(f, layers):
             for l in (nn.Conv2d(a, b, 4, 2 if i < layers else 1, 1), nn.InstanceNorm2d(b), nn.LeakyReLU(.2, True))]
     return nn.Sequential(nn.Conv2d(1, f, 4, 2, 1), nn.LeakyReLU(.2, True), *body, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
+def published_init(net):
+    for m in net.modules():
+        if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)): nn.init.normal_(m.weight, 0, .02); nn.init.zeros_(m.bias)
+    return net
+
 class Plain:
     "The reference's loop"
     def __init__(self, device, how, filters, blocks, d_filters, d_layers):
-        self.G_AB, self.G_BA = [plain_generator(filters, blocks, how).to(device) for _ in 'AB']
-        self.D_A, self.D_B = [plain_discriminator(d_filters, d_layers).to(device) for _ in 'AB']
+        self.G_AB, self.G_BA = [published_init(plain_generator(filters, blocks, how)).to(device) for _ in 'AB']
+        self.D_A, self.D_B = [published_init(plain_discriminator(d_filters, d_layers)).to(device) for _ in 'AB']
         self.pool_a, self.pool_b = HistoryPool().to(device), HistoryPool().to(device)
         self.opt_G, self.opt_D = [torch.optim.Adam(itertools.chain(*[n.parameters() for n in nets]), 2e-4, (.5, .999))
                                   for nets in ((self.G_AB, self.G_BA), (self.D_A, self.D_B))]
