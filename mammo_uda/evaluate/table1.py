@@ -14,7 +14,6 @@ import html, io, json
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from matplotlib.figure import Figure
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 from sklearn.metrics import roc_curve
+from ..core.figure import Figure
 from ..core.files import UserError, write_whole
 from ..data.dataset import rows_where
 from .scores import CELL, auroc_by_cell, check_scores

@@ -12,8 +12,8 @@ __all__ = ['LIMITS', 'PAGES', 'sample_run', 'read_manifest', 'run_table', 'Tripl
 import html, io, json
 from pathlib import Path
 import numpy as np, pandas as pd
-from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
+from ..core.figure import Figure
 from ..core.files import UserError, write_whole
 from ..data.store import PixelStore, write_store
 from ..evaluate.scores import read_scores, synthetic_scores, write_scores

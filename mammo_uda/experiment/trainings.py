@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
-from matplotlib.figure import Figure
+from ..core.figure import Figure
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.metrics import structural_similarity
 
+from ..core.figure import Figure
 from ..data.phantom import DOMAINS, SIDES, VIEWS, anatomy, expose, sheet_height
 from ..data.standardise import apply_frame, find_frame
 from .translator import Translator

@@ -18,7 +18,6 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastcore.basics import store_attr
-from matplotlib.figure import Figure
 from scipy.stats import wasserstein_distance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -26,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from ..core.figure import Figure
 from ..core.files import UserError, write_whole
 from .networks import breast_area, radial_power
 

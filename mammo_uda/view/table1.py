@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ipywidgets import Button, Checkbox, GridBox, HTML, Layout
-from matplotlib.figure import Figure
 from PIL import Image
+from ..core.figure import Figure
 from ..core.files import write_whole
 from ..data.store import PixelStore
 from ..evaluate.scores import CELL
