@@ -209,12 +209,18 @@ def _rich_grid(title, grid):
     for domains, texts in zip(grid.index, grid.values): t.add_row(*domains, *texts)
     return t
 
+def _narrow(grid, most=4):
+    "A grid, or its parts by network, of so many columns at most"
+    if grid.shape[1] <= most: return [grid]
+    by_arch = [grid.loc[:, [arch]] for arch in grid.columns.unique(0)]
+    return [g.iloc[:, i:i+most] for g in by_arch for i in range(0, g.shape[1], most)]
+
 # %% ../../nbs/evaluate/table1.ipynb #1ebd22a2
 @patch
 def __rich__(self: Table1):
     "The table, the paper's beside it, caption and summary"
-    ours, paper = _rich_grid('Table 1, auROC', text_grid(self.cells)), _rich_grid('Paper', text_grid(PAPER))
-    return Group(Columns([ours, paper], padding=(1, 4)), *map(Text, [self.caption, PAPER_CAPTION, *self.lines()]))
+    ours = [_rich_grid('Table 1, auROC', part) for part in _narrow(text_grid(self.cells))]
+    return Group(Columns([*ours, _rich_grid('Paper', text_grid(PAPER))], padding=(1, 4)), *map(Text, [self.caption, PAPER_CAPTION, *self.lines()]))
 
 # %% ../../nbs/evaluate/table1.ipynb #bd42dc9e
 @patch

@@ -56,7 +56,7 @@ def answers_table(
 ) -> pd.DataFrame: # recipe, way, label, images, share of answers changed by the translation and by the way back
     "How often the classifier changed its answer."
     rows = pd.concat([found.answers.assign(recipe=t['recipe'], way=f"{t['domain']} to {t['to']}") for t, found in audits])
-    return rows.groupby(['recipe','way','label'], sort=False).mean().reset_index()
+    return rows.groupby(['recipe','way','label'], sort=False).mean().astype(dict(images=int)).reset_index()
 
 def known_table(
     run: Path, # run folder, of phantoms
