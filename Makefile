@@ -2,6 +2,8 @@
 PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 METADATA := settings.ini setup.py pyproject.toml
+# A kernel that is stopped does not tidy up, and a run of the experiment is over 1 GB
+SCRATCH := export TMPDIR=$$(mktemp -d) && trap "rm -rf $$TMPDIR" EXIT &&
 
 .PHONY: table1 test lab docs notebooks readme wheel
 .DELETE_ON_ERROR:
@@ -10,7 +12,7 @@ table1: .venv/.installed
 	$(BIN)/mammo_uda table1 $(ARGS)
 
 test: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	$(SCRATCH) OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 	$(BIN)/python -m pytest $(ARGS)
 
 lab: .venv/.installed-lab
@@ -24,7 +26,7 @@ docs: .venv/.installed-docs
 # make notebooks NB=nbs/data/store.ipynb     executes notebooks in place, as they are committed
 NB := $(shell find nbs -name '*.ipynb' -not -path '*/.*')
 notebooks: .venv/.installed-dev
-	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NB)
+	$(SCRATCH) OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NB)
 	$(BIN)/nbdev-clean
 
 # GitHub shows README.md from the top folder, the notebook lies in nbs/
@@ -36,7 +38,7 @@ readme: .venv/.installed-dev
 wheel: .venv/.installed-dev
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
-	dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && $(PYTHON) -m venv --without-pip $$dir && \
+	$(SCRATCH) dir=$$TMPDIR/wheel && $(PYTHON) -m venv --without-pip $$dir && \
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$($$dir/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libraries.pth && \
 	$(BIN)/python -m pip --python $$dir/bin/python install --quiet --no-deps --no-index --force-reinstall dist/*.whl && \
 	cd $$dir && bin/python -c 'import mammo_uda, sys; assert mammo_uda.__file__.startswith(sys.prefix)' && bin/mammo_uda table1 --tiny --out run && test -s run/index.html

@@ -39,10 +39,10 @@ def plain_errors():
 
 # %% ../nbs/cli.ipynb #4802ca7e
 def chosen_preset(
-    preset, # name given with --preset, or None
-    quick,  # was --quick given?
-    tiny,   # was --tiny given?
-) -> str:   # name of the preset
+    preset: str|None, # name given with --preset, or None
+    quick: bool,      # was --quick given?
+    tiny: bool,       # was --tiny given?
+) -> str:             # name of the preset
     "The one preset that was asked for"
     given = [name for name in (preset, quick and 'quick', tiny and 'tiny') if name]
     if len(given) > 1: raise UserError("Give only one of --preset, --quick and --tiny.")
@@ -50,8 +50,8 @@ def chosen_preset(
 
 # %% ../nbs/cli.ipynb #191f90ab
 def split_names(
-    values, # what was given, an item for each time, or None
-) -> list:  # names, or None if none was given
+    values: list|None, # what was given, an item for each time, or None
+) -> list:             # names, or None if none was given
     "Names from an option that can be repeated and can hold commas"
     return [name.strip() for value in values or [] for name in value.split(',') if name.strip()] or None
 
@@ -96,8 +96,8 @@ def audit(
 # %% ../nbs/cli.ipynb #2607ad01
 @contextmanager
 def progress_bar(
-    what, # is being done
-):        # yields a function of (done, total)
+    what: str, # is being done
+):             # yields a function of (done, total)
     "A bar with the time left, on a terminal"
     from rich.progress import Progress
     with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:

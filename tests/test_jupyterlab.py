@@ -35,8 +35,9 @@ def lab(tmp_path_factory):
     "JupyterLab on loopback, in a copy of the tutorials; gives the address of a notebook by its name"
     if not find_spec('jupyterlab'): (pytest.fail if os.environ.get('CI') else pytest.skip)("There is no JupyterLab here: pip install jupyterlab.")
     home, port, token = tmp_path_factory.mktemp('lab'), free_port(), secrets.token_hex()
+    (home/'tmp').mkdir() # a kernel that is stopped does not tidy up
     shutil.copytree(TUTORIALS, home/'tutorials', ignore=shutil.ignore_patterns('.*'))
-    env = os.environ | {k: str(v) for k, v in own_folders(home).items()} | dict(JUPYTER_TOKEN=token, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore') # fastai calls what torch would retire
+    env = os.environ | {k: str(v) for k, v in own_folders(home).items()} | dict(TMPDIR=str(home/'tmp'), JUPYTER_TOKEN=token, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore') # fastai calls what torch would retire
     command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}',
                '--ServerApp.port_retries=0', '--LabApp.extension_manager=readonly', f'--ServerApp.root_dir={home/"tutorials"}',
                '--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate']

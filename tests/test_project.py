@@ -126,3 +126,15 @@ def test_a_notebook_has_one_title_and_outputs_without_paths(path):
 def test_readme_is_the_index_notebook():
     readme, _ = MarkdownExporter().from_filename(str(root/'nbs'/'index.ipynb'))
     assert readme.replace('](images/', '](nbs/images/').strip() == (root/'README.md').read_text().strip(), 'run `make readme`'
+
+def public_functions(body, inside=''):
+    for o in body:
+        if isinstance(o, ast.ClassDef) and not o.name.startswith('_'): yield from public_functions(o.body, f'{o.name}.')
+        if isinstance(o, ast.FunctionDef) and (not o.name.startswith('_') or o.name == '__init__'): yield inside + o.name, o
+
+@pytest.mark.parametrize('path', sorted((root/'mammo_uda').rglob('*.py')), ids=lambda o: f'{o.parent.name}-{o.stem}')
+def test_parameters_have_types(path):
+    "The package says that it is typed"
+    for name, o in public_functions(ast.parse(path.read_text()).body):
+        bare = [a.arg for a in o.args.posonlyargs + o.args.args + o.args.kwonlyargs if not a.annotation and a.arg not in ('self', 'cls')]
+        assert not bare, f'{name} does not say what {bare} are'

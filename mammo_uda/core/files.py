@@ -96,7 +96,7 @@ def reserve(
 
 # %% ../../nbs/core/files.ipynb #91a643d2
 def content_key(
-    obj, # anything JSON can hold; a `Path` is refused
+    obj: object, # anything JSON can hold; a `Path` is refused
 ) -> str: # 12 hexadecimal digits
     "A short name for a value, the same on every machine"
     text = json.dumps(obj, sort_keys=True, separators=(',', ':'), allow_nan=False)

@@ -51,7 +51,7 @@ def native_bfloat16(
 
 # %% ../../nbs/core/training.ipynb #95a1b3d6
 def full(
-    out, # tensor, or tuple of tensors
+    out: torch.Tensor|tuple, # tensor, or tuple of tensors
 ):
     "The same, in float32 where it was in bfloat16."
     if isinstance(out, tuple): return type(out)(*map(full, out))

@@ -14,6 +14,7 @@ import html, io, json
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
+from matplotlib.axes import Axes
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -28,7 +29,7 @@ from .scores import CELL, auroc_by_cell, check_scores
 
 # %% ../../nbs/evaluate/table1.ipynb #47d07892
 def mean_interval(
-    values, # one number a seed
+    values: list, # one number a seed
 ) -> tuple: # mean, half-width of its 95% Student-t interval (None under two values), number of values
     "Mean over seeds and how well the seeds pin it down"
     v = np.asarray(values, float)
@@ -37,10 +38,10 @@ def mean_interval(
 
 # %% ../../nbs/evaluate/table1.ipynb #361487e0
 def show_interval(
-    mean,         # NaN: nothing known yet
-    half_width,   # None or NaN with one value
-    n,            # number of values
-    of=0,         # values expected; fewer are marked
+    mean: float,            # NaN: nothing known yet
+    half_width: float|None, # None or NaN with one value
+    n: int,                 # number of values
+    of: int=0,              # values expected; fewer are marked
 ) -> str:
     "The text of one cell"
     if pd.isna(mean): return '—'
@@ -136,8 +137,8 @@ class Table1:
     "The auROCs of a run: {train domain} x {test domain} x {network} x {method}"
     def __init__(self,
         scores: pd.DataFrame, # predictions, checked here
-        translator='',        # name of the translator behind the translated images
-        note='',              # a sentence for the caption
+        translator: str='',   # name of the translator behind the translated images
+        note: str='',         # a sentence for the caption
     ):
         self.scores, self.translator, self.note = check_scores(scores), translator, note
         for d in {*self.scores.train_domain, *self.scores.test_domain} - {'film', 'digital'}:
@@ -265,7 +266,7 @@ def _repr_markdown_(self: Table1) -> str:
 # %% ../../nbs/evaluate/table1.ipynb #a91345a8
 @patch
 def to_csv(self: Table1,
-    path, # file to write
+    path: str|Path, # file to write
 ) -> Path: # `path`
     "Write the cells, one a row"
     return write_whole(path, self.cells.to_csv(index=False))
@@ -273,7 +274,7 @@ def to_csv(self: Table1,
 # %% ../../nbs/evaluate/table1.ipynb #49724c35
 @patch
 def to_json(self: Table1,
-    path, # file to write
+    path: str|Path, # file to write
 ) -> Path: # `path`
     "Write cells, caption, translator and summary"
     data = dict(caption=self.caption, paper_caption=PAPER_CAPTION, translator=self.translator, note=self.note,
@@ -282,7 +283,7 @@ def to_json(self: Table1,
 
 # %% ../../nbs/evaluate/table1.ipynb #62707589
 def draw_roc(
-    ax,                   # matplotlib axes
+    ax: Axes,             # matplotlib axes
     scores: pd.DataFrame, # scores of one train and one test domain
     archs: list,          # networks in the order of their colours
 ):
@@ -324,7 +325,7 @@ def plot(self: Table1,
 
 # %% ../../nbs/evaluate/table1.ipynb #80056461
 def draw_scores(
-    ax,                   # matplotlib axes
+    ax: Axes,             # matplotlib axes
     scores: pd.DataFrame, # scores of one cell
 ):
     "Draw how often negatives and positives get each score, all seeds together"

@@ -72,7 +72,7 @@ def known_table(
 
 # %% ../../nbs/experiment/audit.ipynb #e79561a4
 def audit_run(
-    run, # run folder
+    run: str|Path, # run folder
 ) -> Path: # `audit.html` in it
     "Audits all translators of a run and writes a page."
     run = Path(run)

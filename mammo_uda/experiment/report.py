@@ -12,6 +12,7 @@ __all__ = ['LIMITS', 'PAGES', 'sample_run', 'read_manifest', 'run_table', 'Tripl
 import html, io, json
 from pathlib import Path
 import numpy as np, pandas as pd
+from matplotlib.figure import FigureBase
 from scipy.ndimage import gaussian_filter
 from ..core.figure import Figure
 from ..core.files import UserError, write_whole
@@ -51,9 +52,9 @@ def _sample_domain(run, domain, to, size, rng):
 
 # %% ../../nbs/experiment/report.ipynb #894481fa
 def sample_run(
-    folder,   # folder to fill
-    size=96,  # side of the images, px
-) -> Path:    # `folder`
+    folder: str|Path, # folder to fill
+    size: int=96,     # side of the images, px
+) -> Path:            # `folder`
     "A run folder of sketches and synthetic scores, to try the report and the viewers on"
     run, rng = Path(folder), np.random.default_rng(0)
     (run/'steps').mkdir(parents=True)
@@ -66,8 +67,8 @@ def sample_run(
 
 # %% ../../nbs/experiment/report.ipynb #78a5d277
 def read_manifest(
-    run,     # run folder
-) -> dict:   # stores, translations, translator, note
+    run: str|Path, # run folder
+) -> dict:         # stores, translations, translator, note
     "What a run says of its own files"
     path = Path(run)/'manifest.json'
     if not path.exists(): raise UserError(f"{run} has no manifest.json: give the folder of a run that mammo_uda has made.")
@@ -75,7 +76,7 @@ def read_manifest(
 
 # %% ../../nbs/experiment/report.ipynb #d311a7f5
 def run_table(
-    run,       # run folder
+    run: str|Path,       # run folder
 ) -> Table1:
     "Table 1 of a run, as far as it has scores"
     manifest = read_manifest(run)
@@ -85,8 +86,8 @@ def run_table(
 class Triplets:
     "Real, synthesised and reconstructed images of one domain, recipe and seed"
     def __init__(self,
-        run,         # run folder
-        translation, # one entry of the manifest's `translations`
+        run: str|Path,     # run folder
+        translation: dict, # one entry of the manifest's `translations`
     ):
         stores = [read_manifest(run)['stores'][translation['domain']], translation['synthesised'], translation['reconstructed']]
         self.stores = [PixelStore(Path(run)/o) for o in stores]
@@ -108,7 +109,7 @@ def example_rows(
 
 # %% ../../nbs/experiment/report.ipynb #dd1b3a48
 def kind_text(
-    row, # has `view` and `label`, either may be missing
+    row: pd.Series, # has `view` and `label`, either may be missing
 ) -> str:
     "View and label in words"
     label = 'no label' if pd.isna(row.label) else 'positive' if row.label else 'negative'
@@ -116,7 +117,7 @@ def kind_text(
 
 # %% ../../nbs/experiment/report.ipynb #3e2720d6
 def draw_triplets(
-    subfig,             # matplotlib figure or part of one
+    subfig: FigureBase,             # matplotlib figure or part of one
     triplets: Triplets,
 ):
     "Draw examples: a row each of real, synthesised and reconstructed"
@@ -132,8 +133,8 @@ def draw_triplets(
 
 # %% ../../nbs/experiment/report.ipynb #d03c7008
 def translation_figure(
-    run,                # run folder
-) -> Figure|None:       # None where the run has no translations
+    run: str|Path, # run folder
+) -> Figure|None:  # None where the run has no translations
     "Real, synthesised and reconstructed examples of the first recipe and seed, both directions"
     found = read_manifest(run)['translations']
     found = [Triplets(run, o) for o in found if (o['recipe'], o['seed'])==(found[0]['recipe'], found[0]['seed'])]
@@ -202,8 +203,8 @@ def _index_page(run, table):
 
 # %% ../../nbs/experiment/report.ipynb #0b97ed22
 def make_report(
-    run,       # run folder with scores and a manifest
-) -> Path:     # its `index.html`
+    run: str|Path, # run folder with scores and a manifest
+) -> Path:         # its `index.html`
     "Write table1.csv, .json, .md and .html, roc.png, translations.png and index.html"
     run = Path(run)
     table, translations = run_table(run), translation_figure(run)

@@ -9,6 +9,7 @@ __all__ = ['is_store', 'open_source', 'source_key', 'check_source', 'check_sourc
            'prepare_steps']
 
 # %% ../../nbs/experiment/sources.ipynb #d2046eb6
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.files import UserError
@@ -20,14 +21,14 @@ from .steps import Step, fingerprint
 
 # %% ../../nbs/experiment/sources.ipynb #4c1cf0c0
 def is_store(
-    path, # of a list or a store
+    path: str|Path, # of a list or a store
 ) -> bool:
     "Was this made by `build_store` or `write_store`?"
     return (Path(path)/'store.json').exists()
 
 def open_source(
-    path,        # CSV that lists images, or folder of a store
-    domain: str, # 'film' or 'digital'
+    path: str|Path, # CSV that lists images, or folder of a store
+    domain: str,    # 'film' or 'digital'
 ) -> Dataset:
     "The images that the user has named"
     if is_store(path): return Dataset(PixelStore(path).index.assign(domain=domain), path, path)
@@ -35,14 +36,14 @@ def open_source(
 
 # %% ../../nbs/experiment/sources.ipynb #89027e8b
 def source_key(
-    path, # CSV that lists images, or folder of a store
+    path: str|Path, # CSV that lists images, or folder of a store
 ) -> str:
     "Short name for the content of a source"
     return PixelStore(path).key if is_store(path) else fingerprint(path)
 
 # %% ../../nbs/experiment/sources.ipynb #21f3b1bf
 def check_source(
-    path,           # CSV or store
+    path: str|Path, # CSV or store
     domain: str,    # 'film' or 'digital'
     size: int,      # px of the run
     data_seed: int, # of the split
@@ -53,10 +54,10 @@ def check_source(
         raise UserError(f"--size {size} is more than the {largest} px of the store {path}: give at most {largest}, or ingest the images again with --size {size}.")
 
 def check_sources(
-    film, digital,  # CSVs or stores, or `None` for phantoms
-    size: int,      # px of the run
-    data_seed: int, # of the split
-) -> dict:          # domain to Path; empty for phantoms
+    film: str|Path, digital: str|Path, # CSVs or stores, or `None` for phantoms
+    size: int,                         # px of the run
+    data_seed: int,                    # of the split
+) -> dict:                             # domain to Path; empty for phantoms
     "The user's sources, once nothing speaks against them"
     if film is None and digital is None: return {}
     if film is None or digital is None: raise UserError("Give both --film and --digital, or neither for the phantom.")
@@ -68,8 +69,8 @@ def check_sources(
 
 # %% ../../nbs/experiment/sources.ipynb #4af73e5e
 def prepare_phantom(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
     domain: str, # 'film' or 'digital'
     patients: int, # how many
     size: int, # px
@@ -80,9 +81,9 @@ def prepare_phantom(
 
 # %% ../../nbs/experiment/sources.ipynb #82ee83e4
 def prepare_images(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
-    source, # CSV or store, a Path
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    source: Path, # CSV or store
     domain: str, # 'film' or 'digital'
     size: int, # px
     seed: int, # of the split

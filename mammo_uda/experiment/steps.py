@@ -9,6 +9,7 @@ __all__ = ['QUIET', 'fingerprint', 'Step', 'in_order', 'run_lock', 'Child', 'in_
 
 # %% ../../nbs/experiment/steps.ipynb #4df4ebce
 import atexit, fcntl, hashlib, multiprocessing, os, signal, sys, traceback
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +31,7 @@ from ..core.files import UserError, content_key
 
 # %% ../../nbs/experiment/steps.ipynb #fc354f48
 def fingerprint(
-    path, # a file or a folder
+    path: str|Path, # a file or a folder
 ) -> str: # 12 hexadecimal digits
     "Short name for what `path` holds: a file's content, or the names and sizes of a folder's files"
     path = Path(path)
@@ -58,21 +59,21 @@ class Step:
         inputs = {k: o.key if isinstance(o, Step) else fingerprint(o) for k,o in self.inputs.items()}
         return content_key([self.name, self.fn, self.config, inputs])
 
-    def folder(self, run):
+    def folder(self, run: str|Path):
         "Where this step's output is, once whole"
         return Path(run)/'steps'/f'{self.name}-{self.key}'
 
-    def partial(self, run):
+    def partial(self, run: str|Path):
         "Where this step works until then"
         return Path(run)/'steps'/f'{self.name}-{self.key}.partial'
 
-    def kwargs(self, run):
+    def kwargs(self, run: str|Path):
         "What `fn` is called with, besides `out` and `progress`"
         return self.config | {k: o.folder(run) if isinstance(o, Step) else Path(o) for k,o in self.inputs.items()}
 
 # %% ../../nbs/experiment/steps.ipynb #ded6cb86
 def in_order(
-    steps, # `Step`s
+    steps: list, # `Step`s
 ) -> list: # `Step`s
     "`steps` and all that they read, each once, inputs first"
     order = {}
@@ -85,7 +86,7 @@ def in_order(
 # %% ../../nbs/experiment/steps.ipynb #7fdb5b4f
 @contextmanager
 def run_lock(
-    run, # folder of the run
+    run: str|Path, # folder of the run
 ):
     "Keep other processes from running in this folder"
     with open(Path(run)/'.lock', 'w') as f:
@@ -152,9 +153,9 @@ _forks = multiprocessing.get_context('forkserver') # a fork of the parent would 
 class Child:
     "A step at work in its own process"
     def __init__(self,
-        step,    # the `Step` to work on
-        run,     # folder of the run
-        threads, # number of threads it may use
+        step: Step,    # to work on
+        run: str|Path, # folder of the run
+        threads: int,  # number of threads it may use
     ):
         self.step,self.out,self.folder = step,step.partial(run),step.folder(run)
         self.progress,self.ended,self.error,self.start = 0.,None,None,monotonic()
@@ -180,7 +181,7 @@ class Child:
         return dead or bool(self.ended or self.error)
 
     def stop(self,
-        grace=0, # seconds to wait before it is killed
+        grace: float=0, # seconds to wait before it is killed
     ):
         "End the process and all that it started"
         self.process.join(grace)
@@ -203,7 +204,7 @@ class Child:
 
 # %% ../../nbs/experiment/steps.ipynb #1d71cb9b
 def in_words(
-    seconds, # a duration
+    seconds: float, # a duration
 ) -> str:
     "A duration as people say it"
     if seconds < 90: return f'{seconds:.0f} s'
@@ -212,9 +213,9 @@ def in_words(
 
 # %% ../../nbs/experiment/steps.ipynb #23b68749
 def time_left(
-    elapsed, # seconds since the start
-    done,    # work done since then, in any unit
-    todo,    # work still to do, in the same unit
+    elapsed: float, # seconds since the start
+    done: float,    # work done since then, in any unit
+    todo: float,    # work still to do, in the same unit
 ) -> str:
     "Time left in words; empty while nothing is known"
     return f'about {in_words(elapsed*todo/done)} left' if done and todo > 0 else ''
@@ -279,10 +280,10 @@ def _run_missing(todo, run, workers, board, on_done):
 
 # %% ../../nbs/experiment/steps.ipynb #d3b4bfb5
 def run_steps(
-    steps,        # the `Step`s wanted; what they read is made too
-    run,          # folder of the run, made if need be
-    workers=1,    # number of steps at work at once; they share the cores
-    on_done=None, # called in this process with each step that has become whole
+    steps: list,            # the `Step`s wanted; what they read is made too
+    run: str|Path,          # folder of the run, made if need be
+    workers: int=1,         # number of steps at work at once; they share the cores
+    on_done: Callable=None, # called in this process with each step that has become whole
 ):
     "Make the folders of `steps` that are missing"
     run, plan = Path(run), in_order(steps)

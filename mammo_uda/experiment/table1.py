@@ -13,12 +13,14 @@ __all__ = ['PRESETS', 'RATES', 'COST', 'train_gan', 'synthesise', 'start_classif
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from rich import get_console
+from rich.console import Console
 
 from ..classify.learner import classifier_learner, load_classifier, predict, save_classifier
 from ..classify.networks import ARCHS, make_net, quick_batchnorm
@@ -60,14 +62,14 @@ RATES = dict(
 
 # %% ../../nbs/experiment/table1.ipynb #06a3655b
 def train_gan(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
-    film, digital, # stores, Paths
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    film: Path, digital: Path, # stores
     recipe: str, # one of `RECIPES`
     epochs: int, steps: int, bs: int, # length of the training
     seed: int, # of the training
     device: str, # or `None`
-    classifier = None, # folder of one that a recipe needs, a Path
+    classifier: Path = None, # folder of one that a recipe needs
     source: str = None, # domain that the classifier was trained on
     **net, # widths and depths, see `translation_learner`
 ):
@@ -86,9 +88,9 @@ def train_gan(
 
 # %% ../../nbs/experiment/table1.ipynb #a07fdeec
 def synthesise(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
-    store, gan, # the source's store and the translators, Paths
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    store: Path, gan: Path, # the source's store and the translators
     source: str, target: str, # domains
     device: str, # or `None`
 ):
@@ -101,15 +103,15 @@ def synthesise(
 
 # %% ../../nbs/experiment/table1.ipynb #e115e7dc
 def start_classifier(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
-    store, # of the source, a Path
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    store: Path, # of the source
     arch: str, # one of `ARCHS`
     weights: str, # 'none', 'imagenet' or 'file'
     epochs: int, steps: int, bs: int, # length of the training
     seed: int, # of the training
     device: str, # or `None`
-    file = None, # with the weights to start from, a Path
+    file: Path = None, # with the weights to start from
 ):
     "Trains a classifier on the source."
     seed_all(seed)
@@ -122,8 +124,8 @@ def start_classifier(
 def fit_classifier(
     net: torch.nn.Module, # changed in place
     items: list, # of `Shot`, to train on
-    out, # folder for the checkpoint, a Path
-    progress, # called with (done, total)
+    out: Path, # folder for the checkpoint
+    progress: Callable, # called with (done, total)
     epochs: int, steps: int, bs: int, # length of the training
     seed: int, # of the training
     device: str, # or `None`
@@ -137,15 +139,15 @@ def fit_classifier(
 
 # %% ../../nbs/experiment/table1.ipynb #f4eb6f76
 def finish_classifier(
-    out, # folder to fill, a Path
-    progress, # called with (done, total)
-    started, film, digital, # the classifier to go on from, and both stores, Paths
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    started: Path, film: Path, digital: Path, # the classifier to go on from, and both stores
     source: str, # domain to train on
     method: str, # 'baseline', or the name of the recipe of the synthesised images
     epochs: int, steps: int, bs: int, # length of the training
     seed: int, # of the training
     device: str, # or `None`
-    translated = None, # folder with the synthesised store, a Path; `None` for the baseline
+    translated: Path = None, # folder with the synthesised store; `None` for the baseline
 ):
     "Trains a classifier to its end by one method and scores the test images of both domains."
     net, about = load_classifier(started, device)
@@ -185,7 +187,7 @@ def start_step(
     arch: str, # one of `ARCHS`
     seed: int, # of the training
     settings: dict, # of the run
-    file = None, # with weights to start from, a Path
+    file: Path = None, # with weights to start from
 ) -> Step:
     "The first part of a classifier's training."
     epochs = settings['classifier']['start'][arch]
@@ -238,7 +240,7 @@ def seed_steps(
     stores: dict, # domain to the `Step` that prepares it
     seed: int, # of the training
     settings: dict, # of the run
-    file = None, # with weights to start from, a Path
+    file: Path = None, # with weights to start from
 ) -> tuple: # translations {(recipe, source): Step}; list of classifier `Step`s
     "All steps of one seed."
     started = {(arch, source): start_step(stores, source, arch, seed, settings, file) for arch in settings['archs'] for source in DOMAINS}
@@ -250,7 +252,7 @@ def seed_steps(
 def plan(
     settings: dict, # of the run
     sources: dict, # domain to the user's CSV or store; empty for phantoms
-    file = None, # with weights to start from, a Path
+    file: Path = None, # with weights to start from
 ) -> tuple: # stores {domain: Step}; translations {(recipe, source, seed): Step}; list of classifier `Step`s
     "All steps of a run, a seed after the other."
     stores, translations, finals = prepare_steps(settings, sources), {}, []
@@ -288,7 +290,7 @@ def choose_settings(
 
 # %% ../../nbs/experiment/table1.ipynb #66ff97a8
 def claim_folder(
-    run, # folder of the run, a Path
+    run: Path, # folder of the run
     settings: dict, # of the run
 ):
     "Writes the settings down, or makes sure that the folder was made by the same ones."
@@ -305,7 +307,7 @@ def claim_folder(
 
 # %% ../../nbs/experiment/table1.ipynb #1257eae5
 def gather(
-    run, # folder of the run, a Path
+    run: Path, # folder of the run
     settings: dict, # of the run
     steps: tuple, # from `plan`
 ) -> Table1:
@@ -327,7 +329,7 @@ def gather(
 
 # %% ../../nbs/experiment/table1.ipynb #ce87195b
 def gather_rejected(
-    run, # folder of the run, a Path
+    run: Path, # folder of the run
     stores: dict, # domain to `Step`
 ) -> pd.DataFrame: # domain, image_id, row, reason
     "Writes down which images could not be used, and why."
@@ -337,8 +339,8 @@ def gather_rejected(
 
 # %% ../../nbs/experiment/table1.ipynb #6dc95843
 def run_table1(
-    film = None, digital = None, # the user's CSVs or stores; neither for the phantom
-    out = None, # folder of the run; 'runs/' and the preset's name if `None`
+    film: str|Path = None, digital: str|Path = None, # the user's CSVs or stores; neither for the phantom
+    out: str|Path = None, # folder of the run; 'runs/' and the preset's name if `None`
     workers: int = None, # steps at once; one on a GPU, else two where there are two cores
     weights: str = 'none', # 'none', 'imagenet' or a file
     **options, # see `choose_settings`
@@ -369,9 +371,9 @@ def run_table1(
 
 # %% ../../nbs/experiment/table1.ipynb #baf9d950
 def tell_rejected(
-    console, # of rich
+    console: Console, # of rich
     step: Step, # that prepared a domain
-    run, # folder of the run, a Path
+    run: Path, # folder of the run
 ):
     "Says how many images of a domain could not be used."
     store = PixelStore(step.folder(run))

@@ -18,8 +18,8 @@ from ..data.phantom import DOMAINS
 
 # %% ../../nbs/experiment/trainings.ipynb #090b17fc
 def training_folders(
-    run,     # run folder
-) -> dict:   # name, such as uda-0: folder
+    run: str|Path, # run folder
+) -> dict:         # name, such as uda-0: folder
     "The trainings of a run's Cycle-GANs, whole or not"
     found = {re.sub('^gan-|-[0-9a-f]+(.partial)?$', '', o.name): o for o in sorted(Path(run).glob('steps/gan-*'))}
     if not found: raise UserError(f"{run} holds no training of a Cycle-GAN yet: give the folder of a run that trains some.")
@@ -39,7 +39,7 @@ class Training:
     samples: dict        # epoch: a PNG of real, synthesised and reconstructed images, film left and digital right
 
 def read_training(
-    folder,        # from `training_folders`
+    folder: str|Path,        # from `training_folders`
 ) -> Training:
     "Read the files of a training"
     folder = Path(folder)

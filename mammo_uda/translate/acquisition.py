@@ -30,7 +30,7 @@ class LearnedCurve(MatchedStart):
     def curve(self): return self.low + torch.cat([torch.zeros_like(self.low), F.softplus(self.steps).cumsum(0)])
 
     @torch.no_grad()
-    def set_curve(self, curve):
+    def set_curve(self, curve: torch.Tensor):
         self.low.copy_(curve[:1])
         self.steps.copy_(torch.diff(curve).clamp(min=1e-5).expm1().log()) # inverse of softplus
 
@@ -46,7 +46,7 @@ class GainField(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(2, filters, 3, padding=1), nn.ReLU(), nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(), nn.Conv2d(filters, 1, 1))
         nn.init.zeros_(self.layers[-1].weight); nn.init.zeros_(self.layers[-1].bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         seen = F.adaptive_avg_pool2d(torch.cat([x, breast_area(x).to(x)], 1), self.cells)
         return F.interpolate(.5*self.layers(seen).tanh(), x.shape[-2:], mode='bicubic').exp()
 
@@ -68,8 +68,8 @@ class Noise(nn.Module):
         self.strength = nn.Parameter(torch.tensor([-4., 0.])) # softplus(-4) is 0.02
 
     def forward(self,
-        y, # what gets the noise, [N, 1, H, W] in -1..1
-        x, # whose it is
+        y: torch.Tensor, # what gets the noise, [N, 1, H, W] in -1..1
+        x: torch.Tensor, # whose it is
     ):
         white = torch.randn_like(y) if self.training else torch.stack([own_noise(o) for o in x])
         return y + self.grain(white)*F.softplus(self.strength[0] + self.strength[1]*y)
@@ -82,7 +82,7 @@ class Acquisition(nn.Module):
         self.settings = {}
         self.start, self.gain, self.noise = LearnedCurve(), GainField(), Noise()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         with exact(x):
             y = (self.start(x)+1)*self.gain(x)-1
             return torch.where(breast_area(x), self.noise(y, x), -1.)

@@ -9,6 +9,7 @@ __all__ = ['FIRST', 'Case', 'known_case', 'known_cases', 'contrast', 'blob', 'be
            'answers_changed', 'spot', 'StoreAudit']
 
 # %% ../../nbs/translate/audit.ipynb #4262c6d5
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,7 +180,7 @@ class StoreAudit:
         back: Translator, # and back
         images: np.ndarray, # of the source, float32 [N, H, W] in 0..1, background 0
         labels: np.ndarray, # 0 or 1 [N]
-        ask, # a classifier of the source that has no part in the translation: images to probabilities
+        ask: Callable, # a classifier of the source that has no part in the translation: images to probabilities
     ):
         synthesised = there(images)
         self.there, self.images = there, [images, synthesised, back(synthesised)]

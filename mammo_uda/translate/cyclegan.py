@@ -10,6 +10,7 @@ __all__ = ['TERMS', 'held', 'CycleGAN', 'BothImages', 'LossTerm', 'gan_learner',
 # %% ../../nbs/translate/cyclegan.ipynb #19eb0f67
 import io
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -75,7 +76,7 @@ class LossTerm(Metric):
     @property
     def name(self): return self.term
     def reset(self): self.total, self.n = 0., 0
-    def accumulate(self, learn):
+    def accumulate(self, learn: Learner):
         self.total = self.total + learn.loss_func.terms[self.term].detach()
         self.n += 1
     @property
@@ -91,7 +92,7 @@ def gan_learner(
     loss_func: nn.Module, # with `terms`
     terms: tuple, # their names
     lr: float, # learning rate
-    cbs = None, # fastai callbacks
+    cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for two domains."
     def split(m): return [params(nn.ModuleList(g)) for g in ([n for k, n in m.named_children() if k[0] != 'D'], (m.D_A, m.D_B))]
@@ -108,7 +109,7 @@ def cyclegan_learner(
     cycle: float = 10., # weight of the way there and back
     identity: float = .5, # weight of the identity, times `cycle`
     lr: float = 2e-4, # learning rate
-    cbs = None, # fastai callbacks
+    cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner that trains a Cycle-GAN; `learn.fit_flat_lin(n)` is the paper's schedule."
     return gan_learner(dls, CycleGAN(G_AB, G_BA, D_A, D_B, identity=identity > 0), CycleLoss(cycle, identity), TERMS, lr, cbs)
@@ -117,7 +118,7 @@ def cyclegan_learner(
 class SampleGrid(Callback):
     "Writes a picture of real, synthesised and reconstructed images every few epochs."
     def __init__(self,
-        folder, # for the pictures, a Path
+        folder: str|Path, # for the pictures
         every: int = 1, # epochs
         n: int = 3, # images of each domain
     ): store_attr()

@@ -13,6 +13,8 @@ __all__ = ['WORDS', 'WARNING', 'EMPTY', 'kept_words', 'known_codes', 'code_item'
 # %% ../../nbs/translate/dicom.ipynb #34ca74c9
 import io
 import math
+from collections.abc import Callable
+from concurrent.futures import Future
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from ..data.dataset import VIEW_CODES, pseudonyms
 from ..data.image import file_spacing, read_image
 from ..data.standardise import fit_breast
 from ..data.store import to_uint16, why_not
+from .translator import Translator
 
 # %% ../../nbs/translate/dicom.ipynb #cb39f0ab
 WORDS = {'Modality': ('MG','CR','DX','RG','OT'), 'ImageLaterality': ('L','R'), 'ViewPosition': VIEW_CODES,
@@ -208,7 +211,7 @@ def dicom_bytes(
 EMPTY = ('PatientBirthDate', 'PatientSex', 'StudyDate', 'StudyTime', 'StudyID', 'AccessionNumber', 'ReferringPhysicianName', 'SeriesNumber')
 
 def about_image(
-    translator, # a `Translator`
+    translator: Translator,
 ) -> dict: # attribute -> value
     "What the header says of every image that a translator has made."
     maker = f"mammo_uda {version('mammo_uda')}"
@@ -222,7 +225,7 @@ def about_image(
 
 def new_header(
     original: Original,
-    translator, # a `Translator`
+    translator: Translator,
     patient: str, # pseudonym
     uids: dict, # gives the new UID of a study or series
     number: int, # of the image
@@ -239,7 +242,7 @@ def new_header(
 # %% ../../nbs/translate/dicom.ipynb #7d591bd1
 def translated_file(
     original: Original,
-    translator, # a `Translator`
+    translator: Translator,
     *args, # pseudonym, UIDs and number, see `new_header`
 ) -> bytes: # of a DICOM file
     "A file of the translated image."
@@ -273,9 +276,9 @@ def claim_out(
 
 # %% ../../nbs/translate/dicom.ipynb #4f482152
 def write_translation(
-    future, # of an `Original`, from `run_apart`
+    future: Future, # of an `Original`, from `run_apart`
     path: Path, # of the new file
-    translator, # a `Translator`
+    translator: Translator,
     uids: dict, # gives the new UID of a study or series
     number: int, # of the image
 ) -> dict: # file, spacing, reason
@@ -288,10 +291,10 @@ def write_translation(
 
 # %% ../../nbs/translate/dicom.ipynb #80e8fc7a
 def translate_dicom(
-    translator, # a `Translator`
-    source, # DICOM file, or folder of them
-    out, # folder for the results
-    progress = None, # called with (files done, files in all)
+    translator: Translator,
+    source: str|Path, # DICOM file, or folder of them
+    out: str|Path, # folder for the results
+    progress: Callable = None, # called with (files done, files in all)
 ) -> pd.DataFrame: # a row a file: number in the order of names, name of the new file, mm a pixel, reason if there is none
     "Translates DICOM files to DICOM files."
     source, out = Path(source), Path(out)

@@ -63,7 +63,7 @@ def encode(
 class Direction(nn.Sequential):
     "Turns features `[n, C]` into directions `[n, 256]` of length 1."
     def __init__(self, n_in:int, n_out:int=256): super().__init__(nn.Linear(n_in, n_out), nn.ReLU(), nn.Linear(n_out, n_out))
-    def forward(self, x): return F.normalize(super().forward(x), dim=-1)
+    def forward(self, x: torch.Tensor): return F.normalize(super().forward(x), dim=-1)
 
 def choice_loss(
     asked: torch.Tensor, # directions of patches of the translation, [n, C]
@@ -84,8 +84,8 @@ class Recognise(nn.Module):
         self.directions = nn.ModuleList(Direction(n) for n in widths)
 
     def forward(self,
-        layers, # of the same generator
-        x, y, # image and translation, [N, 1, H, W] in -1..1
+        layers: nn.ModuleList, # of the same generator
+        x: torch.Tensor, y: torch.Tensor, # image and translation, [N, 1, H, W] in -1..1
     ): # scalar
         where, grid = places(x), x.shape[-1]//4
         with torch.no_grad(): known = encode(layers, x)
@@ -152,7 +152,7 @@ def fastcut_learner(
     D_A: nn.Module, D_B: nn.Module, # discriminators of A and of B
     nce: float = 10., # weight of recognising patches
     lr: float = 2e-4, # learning rate
-    cbs = None, # fastai callbacks
+    cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner that trains FastCUT, both ways."
     return gan_learner(dls, FastCUT(G_AB, G_BA, D_A, D_B), CutLoss(nce), ('gan_ab','gan_ba','nce_ab','nce_ba','d_a','d_b'), lr, cbs)

@@ -36,11 +36,11 @@ class HistoryPool(nn.Module):
     @staticmethod
     def _resize(self, state, prefix, *_): self.images = self.images.new_empty(state[prefix+'images'].shape)
 
-    def forward(self, batch):
+    def forward(self, batch: torch.Tensor):
         batch = batch.detach()
         return torch.stack([self.swap(x) for x in batch]) if self.size else batch
 
-    def swap(self, x):
+    def swap(self, x: torch.Tensor):
         "Put `x` in; give it or an older image back."
         if len(self.images) < self.size:
             self.images = torch.cat([self.images.reshape(-1, *x.shape), x[None]])

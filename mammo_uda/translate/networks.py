@@ -31,14 +31,14 @@ def init_weights(
 # %% ../../nbs/translate/networks.ipynb #d416123d
 class FromFew(nn.Conv2d):
     "A convolution from few channels: neighbouring columns become channels first."
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         k, width = self.kernel_size[1], x.shape[-1]-self.kernel_size[1]+1
         columns = torch.cat([x[...,i:i+width] for i in range(k)], 1)
         return F.conv2d(columns, self.weight.permute(0, 3, 1, 2).flatten(1, 2)[...,None], self.bias)
 
 class ToFew(nn.Conv2d):
     "A convolution to few channels: its channels become neighbouring columns last."
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         k, width = self.kernel_size[1], x.shape[-1]-self.kernel_size[1]+1
         with exact(x): # a picture needs more bits than bfloat16 has
             parts = F.conv2d(x.to(self.weight), self.weight.permute(3, 0, 1, 2).flatten(0, 1)[...,None]).chunk(k, 1)
@@ -65,14 +65,14 @@ class ResBlock(nn.Module):
         super().__init__()
         self.convs = nn.Sequential(conv_norm(n, n), conv_norm(n, n, relu=False))
 
-    def forward(self, x): return x + self.convs(x)
+    def forward(self, x: torch.Tensor): return x + self.convs(x)
 
 # %% ../../nbs/translate/networks.ipynb #40a72aef
 class ResizeConv(nn.Conv2d):
     "Nearest-neighbour doubling and a 3x3 convolution with reflected edges, in one."
     def __init__(self, n_in:int, n_out:int): super().__init__(n_in, n_out, 3)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         sums = 4*F.avg_pool2d(F.pad(self.weight, (1,)*4), 2, 1)
         return F.conv_transpose2d(F.pad(x, (1,)*4, 'replicate'), sums.flip(2, 3).transpose(0, 1), self.bias, stride=2, padding=3)
 
@@ -168,15 +168,15 @@ class MatchedStart(nn.Module):
         nn.init.dirac_(self.filter.weight)
         self.register_buffer('curve', torch.tensor(GREYS))
 
-    def filtered(self, x):
+    def filtered(self, x: torch.Tensor):
         "The image behind the filter; background is filled with the breast's mean first."
         inside = breast_area(x)
         mean = (x*inside).sum((2,3), True)/inside.sum((2,3), True).clamp(min=1)
         return self.filter(F.pad(torch.where(inside, x, mean), [self.filter.kernel_size[0]//2]*4, 'reflect'))
 
-    def set_curve(self, curve): self.curve.copy_(curve)
+    def set_curve(self, curve: torch.Tensor): self.curve.copy_(curve)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         with exact(x): return look_up(self.curve, self.filtered(x))
 
 # %% ../../nbs/translate/networks.ipynb #f5a958a8
@@ -209,7 +209,7 @@ class Generator(nn.Module):
         self.start = MatchedStart() if residual else None
         if residual: nn.init.zeros_(self.layers[-1].weight)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         y = self.start(x) + self.layers(x) if self.start else torch.tanh(self.layers(x))
         return torch.where(breast_area(x), y, -1.) if self.settings['masked'] or self.start else y
 

@@ -106,7 +106,7 @@ def translation_learner(
     d_filters: int = 64, # of the discriminators' first convolution
     d_layers: int = 3, # of the discriminators; 3 judges patches of 70 x 70 px
     classifier: tuple = None, # a network and the domain it was trained on, for a recipe that keeps its answers
-    cbs = None, # fastai callbacks
+    cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for two domains by a recipe; `learn.fit_flat_lin(n)` is the paper's schedule."
     r, cbs = find_recipe(recipe), [*L(cbs)]

@@ -70,11 +70,11 @@ class Tiled(nn.Module):
         self.core = tile//GRID*GRID - 2*self.halo
         if self.core < GRID: raise ValueError(f"tiles of {tile} px leave nothing of a halo of {self.halo} px")
 
-    def tiles(self, x):
+    def tiles(self, x: torch.Tensor):
         "Rows and columns of each tile: what it keeps, what it sees, what it keeps of what it sees."
         return [list(zip(rows, cols)) for rows in spans(x.shape[2], self.core, self.halo) for cols in spans(x.shape[3], self.core, self.halo)]
 
-    def learn(self, norm, x):
+    def learn(self, norm: nn.Module, x: torch.Tensor):
         "Gives a norm the statistics of the whole image; the norms before it have theirs."
         total = 0
         def look(_, args):
@@ -91,7 +91,7 @@ class Tiled(nn.Module):
         mean, square = total[1:]/total[0]
         norm.running_mean.copy_(mean); norm.running_var.copy_(square - mean**2)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor):
         for m in self.layers.modules():
             if isinstance(m, nn.BatchNorm2d): self.learn(m, x)
         y = torch.empty_like(x)

@@ -9,6 +9,7 @@ __all__ = ['check_sides', 'Translator', 'save_translator', 'load_translator', 't
 
 # %% ../../nbs/translate/translator.ipynb #ae200189
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Translator:
 # %% ../../nbs/translate/translator.ipynb #e2cb63db
 def save_translator(
     translator: Translator,
-    folder, # to make, a Path
+    folder: str|Path, # to make
 ):
     "Writes a translator as safetensors and JSON."
     folder = Path(folder)
@@ -70,7 +71,7 @@ def save_translator(
 
 # %% ../../nbs/translate/translator.ipynb #f0bc097b
 def load_translator(
-    folder, # made by `save_translator`
+    folder: str|Path, # made by `save_translator`
     device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
 ) -> Translator:
     "Reads a translator; nothing in it can run."
@@ -88,10 +89,10 @@ def load_translator(
 def translate_store(
     translator: Translator,
     store: PixelStore, # of the translator's source domain, or of its look
-    folder, # of the new store
+    folder: str|Path, # of the new store
     rows: np.ndarray = None, # positions to translate; all if `None`
     bs: int = 32, # images a batch
-    progress = None, # called with (images done, images in all)
+    progress: Callable = None, # called with (images done, images in all)
 ) -> PixelStore:
     "Translates images of a store into a new store."
     rows = np.arange(len(store)) if rows is None else rows

@@ -184,7 +184,7 @@ class Watch(Callback):
     "Measures the translations after each epoch, and stops a training that has failed."
     order = 60 # after `StopOnNaN`
     def __init__(self,
-        path, # of the table to write, a CSV
+        path: str|Path, # of the table to write, a CSV
         every: int = 1, # epochs a row
         n: int = 64, # images of each domain
         settle: int = 100, # steps before the contrast is judged
@@ -204,7 +204,7 @@ class Watch(Callback):
         if faults or epoch % self.every == 0: self.write(epoch, seen)
         if faults: raise UserError(f"Training stopped after epoch {epoch}, which was not kept: {faults[0]}.")
 
-    def write(self, epoch, seen):
+    def write(self, epoch: int, seen: dict):
         old = pd.read_csv(self.path).query('epoch < @epoch').to_dict('records') if Path(self.path).exists() else []
         if not old: old = [dict(epoch=0, way=way, **look(x, x, real)) for way, x, real, _ in self.ways()]
         rows = [*old, *[dict(epoch=epoch, way=way, **look(*images)) for way, *images in seen]]
@@ -237,7 +237,7 @@ class KeepLosses(Callback):
     "Writes the losses that `Resume` keeps to a CSV, a row an epoch."
     order = 80 # after `Resume`
     def __init__(self,
-        path, # of the table to write, a CSV
+        path: str|Path, # of the table to write, a CSV
     ): store_attr()
 
     def after_epoch(self):

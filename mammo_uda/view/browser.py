@@ -8,6 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/view/browser.html.md"""
 __all__ = ['with_scores', 'lesion_outline', 'row_text', 'Browser', 'evenly']
 
 # %% ../../nbs/view/browser.ipynb #6320a573
+from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ipywidgets import Checkbox, HBox, HTML
@@ -29,15 +30,15 @@ def with_scores(
 
 # %% ../../nbs/view/browser.ipynb #f4b16777
 def lesion_outline(
-    row,       # of a store's index
-    size: int, # px
-) -> str:      # SVG path; empty where there is no lesion or none is known
+    row: pd.Series, # of a store's index
+    size: int,      # px
+) -> str:           # SVG path; empty where there is no lesion or none is known
     "The edge of the lesion of a phantom"
     return outline(known(row, size)[1]) if 'phantom' in row and row.label==1 else ''
 
 # %% ../../nbs/view/browser.ipynb #992d855f
 def row_text(
-    row,     # of a store's index
+    row: pd.Series,     # of a store's index
 ) -> str:
     "An image in words"
     score = f", score {row.prob:.2f}" if 'prob' in row and pd.notna(row.prob) else ''
@@ -47,7 +48,7 @@ def row_text(
 class Browser(Viewer):
     "Pages through a store by domain, label, view, split and score"
     def __init__(self,
-        store,                   # `PixelStore`, or the folder of one
+        store: PixelStore|str|Path,     # or the folder of one
         scores: pd.DataFrame = None, # with `image_id` and `prob`, 0..1
     ):
         self.store = store if isinstance(store, PixelStore) else PixelStore(store)
@@ -146,8 +147,8 @@ main.append(pager(data.images.length, show), grey, image);"""
 # %% ../../nbs/view/browser.ipynb #822b4159
 @patch
 def save(self: Browser,
-    path,        # .html file to write
-    n: int = 24, # images at most, evenly chosen from those that the filters leave
+    path: str|Path, # .html file to write
+    n: int = 24,    # images at most, evenly chosen from those that the filters leave
 ):
     "Write a page of its own with these images"
     if not len(self.rows): raise UserError("There is no such image to save: choose other filters.")

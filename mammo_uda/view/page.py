@@ -48,12 +48,12 @@ def _small_enough(page):
 
 # %% ../../nbs/view/page.ipynb #484f796c
 def standalone_page(
-    title: str,       # plain text
-    body: str,        # HTML
-    script: str = '', # JavaScript that finds its data in `data`
-    data = None,      # anything JSON can hold
-    style: str = '',  # CSS
-) -> str:             # HTML, less than `LARGEST` bytes
+    title: str,          # plain text
+    body: str,           # HTML
+    script: str = '',    # JavaScript that finds its data in `data`
+    data: object = None, # anything JSON can hold
+    style: str = '',     # CSS
+) -> str:                # HTML, less than `LARGEST` bytes
     "A page with pictures, data and script inside"
     read = "const data = JSON.parse(document.getElementById('data').textContent);"
     scripts = f'<script type="application/json" id="data">{_json(data)}</script><script>"use strict";{read}\n{script}</script>'

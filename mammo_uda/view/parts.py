@@ -10,6 +10,7 @@ __all__ = ['WRAP', 'ALL', 'Slider', 'Picture', 'Viewer', 'WindowLevel', 'menu', 
 
 # %% ../../nbs/view/parts.ipynb #bb3e7673
 import html
+from collections.abc import Callable
 import numpy as np, traitlets
 from anywidget import AnyWidget
 from ipywidgets import Dropdown, HBox, VBox
@@ -127,7 +128,7 @@ class _Keys(AnyWidget):
 class Viewer(VBox):
     "A column of widgets that keeps its keys"
     def __init__(self,
-        children, # widgets
+        children: list, # widgets
         **kwargs, # of `VBox`
     ): super().__init__([*children, _Keys()], **kwargs)
 
@@ -143,9 +144,9 @@ class WindowLevel(HBox):
         self.width = Slider(description='width', min=0.02, max=2, value=1)
         super().__init__([self.level, self.width], layout=WRAP)
 
-    def png(self, image): return png(windowed(image, self.level.value, self.width.value))
+    def png(self, image: np.ndarray): return png(windowed(image, self.level.value, self.width.value))
 
-    def drag(self, change):
+    def drag(self, change: traitlets.Bunch):
         dx, dy = np.subtract(change.new, change.old)
         self.width.value += dx
         self.level.value += dy
@@ -156,7 +157,7 @@ _WORDS = dict(label={0: 'negative', 1: 'positive'})
 
 def menu(
     description: str,
-    options,         # values, or pairs of text and value
+    options: list,         # values, or pairs of text and value
 ) -> Dropdown:
     "A menu with its name beside it"
     return Dropdown(description=description, options=options, layout={'width': '200px'})
@@ -178,8 +179,8 @@ def chosen(
 
 # %% ../../nbs/view/parts.ipynb #ae597e42
 def on_change(
-    widgets, # with a `value`
-    act,     # called without arguments
+    widgets: list, # with a `value`
+    act: Callable, # called without arguments
 ):
     "Do the same whichever of these changes"
     for o in widgets: o.observe(lambda _: act(), 'value')
@@ -219,9 +220,9 @@ _STYLE = _CSS + """.grey img{filter:url(#greys)}.over{position:absolute;inset:0;
 
 def twin_page(
     title: str,
-    script: str, # JavaScript that fills `main`
-    data,        # for the script, see `standalone_page`
-) -> str:        # HTML
+    script: str,  # JavaScript that fills `main`
+    data: object, # for the script, see `standalone_page`
+) -> str:         # HTML
     "A page with sliders and pictures"
     parts = [_MAKE, _SLIDER, _PICTURE, _GREYS, _PAGER, "const main = document.querySelector('main');", script]
     return standalone_page(title, f'<main><h1>{html.escape(title)}</h1></main>', '\n'.join(parts), data, _STYLE)

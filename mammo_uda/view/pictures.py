@@ -65,9 +65,9 @@ def _known(phantom, side, view, size, data_seed, positive):
     return known_answer(phantom, side, view, DOMAINS[phantom//1_000_000], size, data_seed, positive)[1:]
 
 def known(
-    row,       # of the index of a phantom store
-    size: int, # px
-) -> tuple:    # float32 [size,size]: its image in the other domain; its lesion, bool
+    row: pd.Series, # of the index of a phantom store
+    size: int,      # px
+) -> tuple:         # float32 [size,size]: its image in the other domain; its lesion, bool
     "What is known of a phantom, remembered for the last few"
     return _known(row.phantom, row.laterality, row.view, size, row.data_seed, row.positive)
 

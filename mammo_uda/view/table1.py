@@ -108,7 +108,7 @@ def _notes_html(table): return ''.join(f'<p>{html.escape(o)}</p>' for o in [tabl
 class Table1Viewer(Viewer):
     "Table 1 of a run: a click on a cell shows what is behind it"
     def __init__(self,
-        run, # run folder
+        run: str|Path, # run folder
     ):
         self.table = run_table(run)
         self.stores = {d: PixelStore(Path(run)/o) for d, o in read_manifest(run)['stores'].items()}
@@ -176,8 +176,8 @@ show(buttons.findIndex(button => !button.disabled));"""
 # %% ../../nbs/view/table1.ipynb #57f233c6
 @patch
 def save(self: Table1Viewer,
-    path,    # .html file to write
-) -> Path:   # `path`
+    path: str|Path, # .html file to write
+) -> Path:          # `path`
     "Write the table and what is behind each cell as one page"
     behind = [cell_html(self.table, self.stores[c['test_domain']], c) if not b.disabled else None
               for c, b in zip(named_cells(self.table), self.buttons)]

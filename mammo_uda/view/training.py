@@ -59,7 +59,7 @@ def _sample_html(epoch, uri):
 class TrainingViewer(Viewer):
     "Losses, measures and sample grids of a run's Cycle-GANs, as far as they have come"
     def __init__(self,
-        run, # run folder, finished or at work
+        run: str|Path, # run folder, finished or at work
     ):
         self.run, self.samples = run, {}
         self.training, self.epoch = menu('training', list(training_folders(run))), Slider(description='epoch', step=1)
@@ -129,8 +129,8 @@ def _twin_data(folder):
 
 @patch
 def save(self: TrainingViewer,
-    path,    # .html file to write
-) -> Path:   # `path`
+    path: str|Path, # .html file to write
+) -> Path:          # `path`
     "Write a page of its own with all trainings of the run"
     trainings = {name: _twin_data(folder) for name, folder in training_folders(self.run).items()}
     return write_whole(path, twin_page('Trainings', _TWIN, dict(text=_SAMPLE, trainings=trainings)))

@@ -50,7 +50,7 @@ def warning(
 
 # %% ../../nbs/view/translation.ipynb #b880eaa1
 def epoch_grids(
-    run,               # run folder
+    run: str|Path,     # run folder
     translation: dict, # one entry of the manifest's `translations`
 ) -> dict:             # epoch to path, rising; empty where none was kept
     "The pictures that a training has left"
@@ -65,7 +65,7 @@ def every(
     return int(np.diff(epochs[:2])[0]) if len(epochs) > 1 else 1
 
 def grid_half(
-    grid,        # a path from `epoch_grids`
+    grid: Path,  # a path from `epoch_grids`
     domain: str, # of the real images
 ) -> np.ndarray: # uint8 [H,W]
     "The images of one direction"
@@ -92,7 +92,7 @@ def shown_images(
 class TranslationViewer(Viewer):
     "Pages through the translations of a run, by direction, recipe, seed, view and label"
     def __init__(self,
-        run, # run folder
+        run: str|Path, # run folder
     ):
         found = {(o['domain'], o['recipe'], o['seed']): o for o in read_manifest(run)['translations']}
         if not found: raise UserError(f"{run} has no translated images to show.")
@@ -258,8 +258,8 @@ def _saved(self: TranslationViewer, i):
 
 @patch
 def save(self: TranslationViewer,
-    path,       # .html file to write
-    n: int = 8, # images at most, evenly chosen from those that the menus leave
+    path: str|Path, # .html file to write
+    n: int = 8,     # images at most, evenly chosen from those that the menus leave
 ):
     "Write a page of its own with these translations"
     if not len(self.rows): raise UserError("There is no such image to save: choose something else in the menus.")
