@@ -35,7 +35,7 @@ def plain_errors():
     "Turn what a user can put right into one sentence and an exit code"
     try: yield
     except UserError as e: _leave(e, 2)
-    except KeyboardInterrupt: _leave("Stopped; the same command goes on from here.", 130)
+    except KeyboardInterrupt: _leave("Stopped; table1 and ingest go on from here with the same command.", 130)
 
 # %% ../nbs/cli.ipynb #4802ca7e
 def chosen_preset(
@@ -68,7 +68,7 @@ def table1(
     data_seed: Annotated[int, Option(metavar='N', help="Which phantom is drawn, or how your patients are split.")] = None,
     arch: Annotated[list[str], Option(metavar='NAMES', help="Classifiers, such as alexnet_bn,resnet50.")] = None,
     recipe: Annotated[list[str], Option(metavar='NAMES', help="Ways to translate, such as uda,uda-plain.")] = None,
-    weights: Annotated[str, Option(metavar='none|imagenet|FILE', help="What the classifiers start from.")] = 'none',
+    weights: Annotated[str, Option(metavar='none|imagenet|FILE', help="What the classifiers start from; a FILE holds one network, so name it with --arch.")] = 'none',
     device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
     workers: Annotated[int, Option(metavar='N', help="Steps at work at once.")] = None,
     out: Annotated[Path, Option(metavar='FOLDER', help="Where the run is kept; the same folder goes on with a stopped run.")] = None,
@@ -87,11 +87,12 @@ def table1(
 @app.command()
 def audit(
     run: Annotated[Path, Argument(help="The folder of a run.")],
+    device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
 ):
     "Audit a run's translators: lesions lost and invented, answers changed."
     with plain_errors():
         from mammo_uda.experiment.audit import audit_run
-        typer.echo(f"The audit is {audit_run(run)}")
+        typer.echo(f"The audit is {audit_run(run, device)}")
 
 # %% ../nbs/cli.ipynb #2607ad01
 @contextmanager
@@ -141,17 +142,18 @@ def predict(
     model: Annotated[Path, Argument(help="A trained classifier, from the steps folder of a run.")],
     csv: Annotated[Path, Argument(help="The images to score; needs columns path (or file) and patient.")],
     out: Annotated[Path, Option(metavar='CSV', help="Where the scores go.")] = Path('scores.csv'),
+    device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
 ):
     "Score new images with a trained classifier."
     with plain_errors():
         from mammo_uda.classify.learner import predict_csv
-        scored = predict_csv(model, csv, out)
+        with progress_bar('reading images') as progress: scored = predict_csv(model, csv, out, device, progress)
         print(f"{scored.prob.notna().sum()} images scored, {scored.prob.isna().sum()} could not be read: see {out}")
 
 # %% ../nbs/cli.ipynb #68299650
 @app.command()
 def translate(
-    model: Annotated[Path, Argument(help="A translator, such as steps/gan-0-.../film-digital of a run.")],
+    model: Annotated[Path, Argument(help="A translator, such as steps/gan-uda-0-.../film-digital of a run.")],
     source: Annotated[Path, Argument(metavar='IN', help="A DICOM file, or a folder of them.")],
     out: Annotated[Path, Argument(metavar='OUT', help="Folder for the translated files.")],
     device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,

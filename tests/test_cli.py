@@ -51,7 +51,7 @@ def test_user_error_is_one_sentence(table1):
 
 def test_ctrl_c(table1):
     res, _ = table1(raises=KeyboardInterrupt())
-    assert (res.exit_code, res.stderr) == (130, 'Stopped; the same command goes on from here.\n')
+    assert (res.exit_code, res.stderr) == (130, 'Stopped; table1 and ingest go on from here with the same command.\n')
 
 def test_fault_keeps_its_traceback(table1):
     res, _ = table1(raises=KeyError('colour'))
@@ -70,5 +70,5 @@ def test_predict(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mammo_uda.classify.learner', SimpleNamespace(predict_csv=predict_csv))
     res = CliRunner().invoke(app, ['predict', 'model', 'new.csv', '--out', 's.csv'])
     assert res.exit_code == 0, res.output
-    assert called == [Path('model'), Path('new.csv'), Path('s.csv')]
+    assert called[:4] == [Path('model'), Path('new.csv'), Path('s.csv'), None]
     assert '2 images scored, 1 could not be read: see s.csv' in res.output

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import numpy as np, pandas as pd, pydicom, pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 
 from mammo_uda.core.files import UserError
@@ -143,8 +144,8 @@ def test_fewer_than_five_patients_a_class(load):
 def test_given_split_is_kept_and_needs_both_classes(load):
     given = ['test']*8 + ['train']*16
     assert load(split=given).split_patients(seed=3).table['split'].tolist() == given
-    with pytest.raises(UserError, match="one class only in its split 'test'"):
-        load(split=['test']*2 + ['train']*22).split_patients()
+    for given in (['test']*2 + ['train']*22, ['train']*24):
+        with pytest.raises(UserError, match="not both classes in its split 'test'"): load(split=given).split_patients()
 
 
 def test_split_is_stratified_reproducible_and_by_patient(load):
@@ -215,7 +216,21 @@ def test_bad_folders(folder, tmp_path):
         with pytest.raises(UserError, match='holds no files'): from_dicom(bad, file=['0.dcm'], label=[0])
     with pytest.raises(UserError, match="no column 'file'"): from_dicom(folder, name=['0.dcm'], label=[0])
     (folder/'Bea'/'0.dcm').write_text('a second file of this name')
-    with pytest.raises(UserError, match='2 files named 0.dcm'): from_dicom(folder, file=['0.dcm'], label=[0])
+    with pytest.raises(UserError, match='2 files that 0.dcm may mean'): from_dicom(folder, file=['0.dcm'], label=[0])
+
+
+def test_folders_in_a_list_tell_files_apart(folder):
+    (folder/'Bea'/'0.dcm').write_bytes((folder/'Ada'/'0.dcm').read_bytes())
+    listed = from_dicom(folder, file=['Ada/0.dcm', 'export/Bea/0.dcm'], label=[0, 1], patient=['a', 'b']).table
+    assert listed['path'].tolist() == ['Ada/0.dcm', 'Bea/0.dcm']
+    (folder/'Ada'/'0.dcm').unlink()
+    assert from_dicom(folder, file=['Ada/0.dcm'], label=[0]).table['path'].tolist() == ['Ada/0.dcm'] # lost, and not that of Bea
+
+
+def test_a_picture_among_dicom_files_needs_a_patient(folder):
+    Image.new('L', (8, 8)).save(folder/'photo.png')
+    with pytest.raises(UserError, match='row 2: neither it nor the header names a patient'): from_dicom(folder, file=['photo.png'], label=[0])
+    assert len(from_dicom(folder, file=['photo.png'], label=[0], patient=['Ada'])) == 1
 
 
 # ---- real lists

@@ -171,6 +171,7 @@ def bad_files(folder):
     Image.fromarray(np.zeros((8,8,4), np.uint8)).save(folder/'rgba.png')
     grey.save(folder/'pages.tif', save_all=True, append_images=[grey])
     Image.fromarray(np.ones((8,8), np.float32)).save(folder/'float.tif')
+    Image.fromarray(np.full((8,8), 4095, np.int32)).save(folder/'int32.tif')
     return [*sorted(folder.iterdir()), folder/'missing.png']
 
 def test_broken_files_are_unreadable_with_a_reason_without_path(tmp_path):

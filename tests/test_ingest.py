@@ -2,7 +2,8 @@
 import os
 from pathlib import Path
 
-import pandas as pd, pytest
+import numpy as np, pandas as pd, pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from codings import film, save_coded
@@ -10,7 +11,7 @@ from mammo_uda.cli import app
 from mammo_uda.core.files import UserError
 from mammo_uda.data.ingest import ingest_notes, read_set, same_pixels
 from mammo_uda.data.store import PixelStore, build_store
-from mammo_uda.experiment.sources import check_sources
+from mammo_uda.experiment.sources import check_sources, source_key
 
 def type_in(*args): return CliRunner().invoke(app, ['ingest', *map(str, args)])
 
@@ -32,7 +33,7 @@ def test_the_command_makes_a_store_of_one_class(tmp_path, monkeypatch):
     labels('labels.csv', ['a.dcm', 'b.dcm'])
     result = type_in('dicom', 'pacs', '--labels', 'labels.csv', '--out', 'stores/ours', '--size', 64, '--domain', 'film')
     assert result.exit_code == 0, result.output
-    assert '2 images of 2 patients are in the store, 0 could not be used.' in result.stdout and '2 images have no side in the list' in ' '.join(result.stdout.split())
+    assert '2 images of 2 patients are in the store as film, 0 could not be used.' in result.stdout and '2 images have no side in the list' in ' '.join(result.stdout.split())
     store = PixelStore('stores/ours')
     assert (store.size, len(store), set(store.index['domain'])) == (64, 2, {'film'})
 
@@ -61,7 +62,7 @@ def test_stopping_says_that_it_goes_on(tmp_path, monkeypatch):
     def stopped(*args, **kwargs): raise KeyboardInterrupt
     monkeypatch.setattr('mammo_uda.data.store.build_store', stopped)
     result = type_in('dicom', 'pacs', '--labels', 'labels.csv', '--out', 'store')
-    assert result.exit_code == 130 and 'goes on from here' in result.stderr
+    assert result.exit_code == 130 and 'go on from here' in result.stderr
 
 def test_odd_names_and_links_that_go_round(tmp_path):
     names = ['Müller Brüste 乳房.dcm', 'x'*240 + '.dcm', 'plain.dcm']
@@ -96,3 +97,15 @@ def test_a_store_is_checked_as_a_list_is(tmp_path):
     put_dicom(tmp_path/'pacs', ['a.dcm', 'b.dcm'])
     store = ingest_dicom(tmp_path, ['a.dcm', 'b.dcm'])
     with pytest.raises(UserError, match='one class only'): check_sources(store.folder, store.folder, 32, 0)
+
+def test_images_that_were_replaced_are_another_source(tmp_path):
+    "A run does not go on with what it read before"
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    Image.fromarray(pixels).save(tmp_path/'a.png')
+    (tmp_path/'index.csv').write_text('path,patient\na.png,1\nb.png,2\n')
+    keys = [source_key(tmp_path/'index.csv')]
+    Image.fromarray(pixels).save(tmp_path/'b.png')
+    keys.append(source_key(tmp_path/'index.csv'))
+    Image.fromarray(pixels[::-1]//2).save(tmp_path/'a.png')
+    keys.append(source_key(tmp_path/'index.csv'))
+    assert len(set(keys)) == 3

@@ -21,7 +21,7 @@ def test_numbers_that_json_lacks_are_refused():
     with pytest.raises(ValueError): standalone_page('Page', '', data=float('nan'))
 
 def test_size_counts_bytes():
-    with pytest.raises(UserError, match=r'3\.2 MB, and 3 are allowed: show fewer images'): standalone_page('Page', 'ä'*1_600_000)
+    with pytest.raises(UserError, match=r'3\.2 MB, and 3 are allowed: show fewer or smaller images'): standalone_page('Page', 'ä'*1_600_000)
     assert len(standalone_page('Page', 'a'*2_900_000)) < LARGEST
 
 def test_picture_is_inside():

@@ -1,6 +1,7 @@
 "What is in settings.ini reaches everyone who installs the package"
 import ast, hashlib, json, os, re, shutil, subprocess, sys, tarfile, tomllib
 from configparser import ConfigParser
+from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -138,3 +139,9 @@ def test_parameters_have_types(path):
     for name, o in public_functions(ast.parse(path.read_text()).body):
         bare = [a.arg for a in o.args.posonlyargs + o.args.args + o.args.kwonlyargs if not a.annotation and a.arg not in ('self', 'cls')]
         assert not bare, f'{name} does not say what {bare} are'
+
+def test_star_imports_do_not_hide_each_other():
+    "`mammo_uda.all` takes all names of these modules"
+    modules = re.findall(r'^from (mammo_uda\S*) import \*', (root/'mammo_uda'/'all.py').read_text(), re.M)
+    names = [name for module in modules for name in import_module(module).__all__]
+    assert len(modules) > 10 and {o for o in names if names.count(o) > 1} == set()

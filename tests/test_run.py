@@ -76,6 +76,8 @@ def test_a_killed_cyclegan_ends_as_it_would_have(stores, tmp_path, recipe, steps
         assert all((whole[k] == again[k]).all() for k in whole)
     assert (tmp_path/'whole'/'losses.csv').read_text() == (broken/'losses.csv').read_text()
     assert len(pd.read_csv(broken/'losses.csv')) == GAN['epochs']
+    grids = [{o.name: o.read_bytes() for o in (tmp_path/k).glob('sample-*.png')} for k in ('whole','broken')]
+    assert grids[0] and grids[0] == grids[1]
 
 def test_a_checkpoint_that_is_half_written_is_not_taken_for_whole(stores, tmp_path, monkeypatch):
     def stop(done, total):

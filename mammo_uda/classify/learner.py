@@ -104,9 +104,9 @@ def load_classifier(
         about = json.loads((folder/'classifier.json').read_text())
         net = ARCHS[about['arch']]()
         net.load_state_dict(load_file(folder/'classifier.safetensors'))
-    except FileNotFoundError as e:
+    except (FileNotFoundError, NotADirectoryError) as e:
         raise UserError(f"{folder} holds no classifier ({Path(e.filename or 'classifier.safetensors').name} is missing): "
-                        "pass a folder that a run wrote, steps/classify-...") from None
+                        "pass a folder that a run wrote, such as steps/uda-resnet50-film-0-...") from None
     except (ValueError, KeyError, RuntimeError, SafetensorError) as e:
         raise UserError(f"The classifier in {folder} is damaged ({type(e).__name__}): make it again.") from None
     return net.to(pick_device(device), memory_format=torch.channels_last).eval(), about
@@ -120,8 +120,10 @@ def predict_csv(
     progress: Callable = None, # called with (images done, images in all)
 ) -> pd.DataFrame: # what was written, and a column `reason` for rows that could not be read
     "Scores the images of a CSV with a trained classifier."
+    if not Path(out).parent.is_dir(): raise UserError(f"The scores cannot be written to {out}: make the folder {Path(out).parent} first.")
     net, about = load_classifier(model, device)
-    dataset = Dataset.from_csv(csv, 'new', need_labels=False)
+    listed = Dataset.from_csv(csv, 'new', need_labels=False)
+    dataset = Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name) # for scoring, any image will do
     with tempfile.TemporaryDirectory() as tmp:
         store = build_store(dataset, Path(tmp)/'store', about['size'], progress=progress)
         scored = store.index[['row','image_id']].assign(prob=predict(net, store, list(range(len(store)))))

@@ -124,7 +124,9 @@ class Resume(SkipToEpoch):
 
     def before_fit(self):
         if not Path(self.path).exists(): return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        try: state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as e: # torch has a different error for every kind of damage
+            raise UserError(f"{Path(self.path).name} in {Path(self.path).parent.name} is damaged ({type(e).__name__}): remove it, and the training begins again.") from None
         self.model.load_state_dict(state['model'])
         self.opt.load_state_dict(state['opt'])
         self._skip_to, self.history = state['epoch'], state['history']

@@ -19,10 +19,11 @@ from fasttransform import Transform
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TitledStr
 from fastai.data.transforms import IndexSplitter
-from fastai.torch_core import TensorBase, TensorImageBW, show_image
+from fastai.torch_core import TensorBase, TensorImageBW
 from fastai.vision.data import get_grid
 from fastai.vision.augment import Rotate, Zoom, AffineCoordTfm, PadMode, setup_aug_tfms, affine_mat, mask_tensor
 
+from ..core.files import UserError
 from .store import PixelStore
 
 # %% ../../nbs/data/blocks.ipynb #3cb47cc6
@@ -117,6 +118,7 @@ def labelled_dls(
     device: torch.device = None, # CUDA where there is one
 ) -> DataLoaders:
     "Labelled mammograms as fastai `DataLoaders`."
+    if not steps and len(train) < bs: raise UserError(f"{len(train)} images do not fill a batch of {bs}: choose a smaller bs, or look at what was asked of `shots`.")
     items = [*train, *valid]
     block = DataBlock(blocks=(MammogramBlock, TransformBlock(type_tfms=DescribeShot(items))),
                       splitter=IndexSplitter(range(len(train), len(items))),
@@ -153,6 +155,7 @@ def unpaired_dls(
     device: torch.device = None, # CUDA where there is one
 ) -> UnpairedDataLoaders:
     "Unlabelled, unpaired mammograms of two domains as fastai `DataLoaders`."
+    if not (len(b) and len(a) >= (1 if steps else bs)): raise UserError(f"{len(a)} and {len(b)} images do not fill a batch of {bs}: choose a smaller bs, or look at what was asked of `shots`.")
     block = DataBlock(blocks=(MammogramBlock, MammogramBlock), get_y=RandomPartner(b), splitter=IndexSplitter([]))
     dls = block.dataloaders(a, bs=bs, num_workers=0, device=device, dl_type=StepsDL, dl_kwargs=[dict(steps=steps), {}])
     dls.__class__ = UnpairedDataLoaders

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, pydicom
 from fastcore.all import patch
+from PIL import Image
 from platformdirs import user_config_path
 from sklearn.model_selection import train_test_split
 
@@ -227,13 +228,14 @@ def check_classes(self: Dataset):
     t = self.table
     check_rows(t, t['label'].isna(), self.name, "label is empty; it must be 0 or 1")
     for label in (0, 1):
-        if not (t['label']==label).any(): raise UserError(f"{self.name} has one class only: no image has label {label}.")
+        if not (t['label']==label).any(): raise UserError(f"{self.name} has one class only: no image has label {label}, and both are needed.")
     patients = t.groupby('patient')['label'].max().value_counts()
     for label in (0, 1):
         n = patients.get(label, 0)
         if n < 5: raise UserError(f"{self.name} has {n} patients of label {label}: at least 5 are needed.")
-    for split, part in t.groupby('split'):
-        if part['label'].nunique() < 2: raise UserError(f"{self.name} has one class only in its split {split!r}.")
+    for split in ('train', 'test') if t['split'].notna().any() else ():
+        if t.loc[t['split']==split, 'label'].nunique() < 2:
+            raise UserError(f"{self.name} has not both classes in its split {split!r}: give each split both, or leave the column split out.")
 
 # %% ../../nbs/data/dataset.ipynb #c2f47342
 @patch
@@ -275,18 +277,31 @@ def read_header(
     return says
 
 # %% ../../nbs/data/dataset.ipynb #8ac87e46
+def _meant(name, found):
+    "The files that a name from a list may mean: as many of their folders agree as both name"
+    parts = Path(name).parts
+    alike = [p for p in found.get(Path(name).name, []) if all(a == b for a, b in zip(p.parts[::-1], parts[::-1]))]
+    return [p for p in alike if p.parts == parts] or alike
+
 def _find_files(folder, names):
-    "Path below `folder` of each file name, the bare name where there is none"
+    "Path below `folder` of each file that a list names, the name itself where there is none"
     found = {}
     for p in sorted(p for p in Path(folder).rglob('*') if p.is_file()): found.setdefault(p.name, []).append(p.relative_to(folder))
     if not found: raise UserError(f"{folder} holds no files: give the folder with the DICOM files.")
-    twice = [n for n in names if len(found.get(n, [])) > 1]
-    if twice: raise UserError(f"{folder} holds {len(found[twice[0]])} files named {twice[0]}: give file names that are unique.")
-    return [str(found[n][0]) if n in found else n for n in names]
+    meant = [_meant(n, found) for n in names]
+    for name, files in zip(names, meant):
+        if len(files) > 1: raise UserError(f"{folder} holds {len(files)} files that {name} may mean: give the folders in it, too.")
+    return [str(files[0]) if files else name for name, files in zip(names, meant)]
+
+def _is_picture(path):
+    try: Image.open(path).close()
+    except Exception: return Path(path).suffix.lower() == '.ljpeg'
+    return True
 
 def _header_or_own_patient(path):
+    "What the header says; a file that cannot be read is nobody's, and a picture says nothing"
     try: return read_header(path) # pydicom has a different error for every kind of damage
-    except Exception: return {'patient': f'only {path}', 'laterality': None, 'view': None}
+    except Exception: return {'patient': None if _is_picture(path) else f'only {path}', 'laterality': None, 'view': None}
 
 # %% ../../nbs/data/dataset.ipynb #63bab064
 @patch(cls_method=True)
@@ -300,7 +315,7 @@ def from_dicom(cls: Dataset,
     folder, rows = Path(folder), read_rows(csv)
     check_columns(rows, ['file'] + ['label']*need_labels, csv)
     check_rows(rows, rows['file'].isna(), csv, "file is empty")
-    rows['path'] = _find_files(folder, [Path(f).name for f in rows['file']])
+    rows['path'] = _find_files(folder, rows['file'])
     headers = pd.DataFrame([_header_or_own_patient(folder/p) for p in rows['path']])
     for column in HEADER: rows[column] = rows[column].fillna(headers[column]) if column in rows else headers[column]
     check_rows(rows, rows['patient'].isna(), csv, "neither it nor the header names a patient; add a column patient")

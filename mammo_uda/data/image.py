@@ -187,13 +187,13 @@ def read_picture(
     "A grey picture in 8 or 16 bits"
     try:
         with Image.open(path, formats=('PNG','TIFF','PPM','JPEG')) as file:
-            pixels,mode,frames = np.asarray(file), file.mode, getattr(file, 'n_frames', 1)
+            pixels,mode,frames,kind = np.asarray(file), file.mode, getattr(file, 'n_frames', 1), file.format
             white_is_zero = mode.startswith('I;16') and getattr(file, 'tag_v2', {}).get(262) == 0
     except UnidentifiedImageError as e: raise UnreadableImage('not a DICOM, PNG, TIFF, PGM or JPEG file') from e
     except Exception as e: raise UnreadableImage('truncated or damaged file') from e
     if frames > 1: raise UnreadableImage('more than one frame')
     if mode == 'RGB' and (pixels == pixels[...,:1]).all(): pixels,mode = pixels[...,0],'L'
-    if mode not in ('L','I') and not mode.startswith('I;16'): raise UnreadableImage(f'not grey in 8 or 16 bits ({mode})')
+    if not (mode == 'L' or mode.startswith('I;16') or (mode, kind) == ('I', 'PPM')): raise UnreadableImage(f'not grey in 8 or 16 bits ({mode})')
     image = pixels.astype(np.float32) / (255 if mode=='L' else 65535)
     return 1 - image if white_is_zero or photometric=='MONOCHROME1' else image
 

@@ -15,6 +15,7 @@ import pandas as pd
 from ..core.files import UserError
 from .dataset import Dataset
 from .describe import first_copy
+from .phantom import DOMAINS
 from .sets import SETS, ddsm
 from .store import PixelStore
 
@@ -31,6 +32,7 @@ def read_set(
     "The images of a set, listed and checked"
     if kind not in KINDS: raise UserError(f"There is no kind of set named {kind}: choose from {', '.join(KINDS)}.")
     if (labels is None) == (kind == 'dicom'): raise UserError("Give --labels, the CSV with the labels of the files, for the kind dicom and for no other.")
+    if domain not in (None, *DOMAINS): raise UserError(f"--domain {domain} is unknown: choose from {', '.join(DOMAINS)}.")
     if negatives and kind != 'ddsm': raise UserError("--negatives names volumes of DDSM: leave it out for other kinds.")
     if kind == 'csv': return Dataset.from_csv(source, domain or 'digital')
     if kind == 'dicom': return Dataset.from_dicom(source, labels, domain or 'digital')
@@ -52,7 +54,7 @@ def ingest_notes(
 ) -> list:             # sentences
     "What there is to know about a new store"
     index, rejected, twins = store.index, store.rejected, same_pixels(store)
-    notes = [f"{len(index)} images of {index['patient'].nunique()} patients are in the store, {len(rejected)} could not be used."]
+    notes = [f"{len(index)} images of {index['patient'].nunique()} patients are in the store as {index['domain'].iloc[0]}, {len(rejected)} could not be used."]
     if len(rejected): notes.append(f"rejected.csv says why; the first is row {rejected['row'][0]}: {rejected['reason'][0]}.")
     if index['side_guessed'].any(): notes.append(f"{index['side_guessed'].sum()} images have no side in the list; it was taken from their pixels.")
     if len(twins): notes.append(f"{len(twins)} images repeat the pixels of another patient; the first is row {twins['other_row'][0]}, which repeats row {twins['row'][0]}.")

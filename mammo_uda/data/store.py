@@ -86,7 +86,8 @@ class PixelStore:
     ):
         self.folder = Path(folder)
         try: meta = json.loads((self.folder/'store.json').read_text())
-        except FileNotFoundError: raise UserError(f"{folder} is not a pixel store: it has no store.json.") from None
+        except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} is not a pixel store: give a folder with a store.json, as mammo_uda ingest makes it.") from None
+        except ValueError: raise UserError(f"The store.json of {folder} is damaged: make the store again.") from None
         self.size, self.key = meta['size'], meta['key']
 
     @cached_property

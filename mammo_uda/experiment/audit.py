@@ -31,13 +31,14 @@ def independent_classifier(
     "A baseline classifier that had no part in a translation."
     found = [json.loads((run/o/'classifier.json').read_text()) | dict(folder=run/o) for o in manifest['classifiers']]
     found = [o for o in found if (o['method'], o['train_domain']) == ('baseline', domain)]
-    return min(found, key=lambda o: o['seed'] == seed)['folder']
+    return min(reversed(found), key=lambda o: o['seed'] == seed)['folder'] # not the first network: its start steers `uda-semantic`
 
 # %% ../../nbs/experiment/audit.ipynb #6f1de92c
 def audit_translation(
     run: Path, # run folder
     manifest: dict, # of the run
     translation: dict, # an entry of the manifest's `translations`
+    device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
     most: int = 200, # images
 ) -> StoreAudit:
     "One translator and its way back, on test images of its source."
@@ -46,9 +47,9 @@ def audit_translation(
     store = PixelStore(run/manifest['stores'][a])
     rows = store.where(split='test')
     rows = rows[::-(-len(rows)//most)]
-    net, _ = load_classifier(independent_classifier(run, manifest, a, translation['seed']))
+    net, _ = load_classifier(independent_classifier(run, manifest, a, translation['seed']), device)
     def ask(images): return predict(net, images, np.arange(len(images)))
-    return StoreAudit(load_translator(there), load_translator(there.parent/f'{b}-{a}'), store[rows], store.index.label.values[rows].astype(int), ask)
+    return StoreAudit(load_translator(there, device), load_translator(there.parent/f'{b}-{a}', device), store[rows], store.index.label.values[rows].astype(int), ask)
 
 # %% ../../nbs/experiment/audit.ipynb #a3512d60
 def answers_table(
@@ -61,27 +62,29 @@ def answers_table(
 def known_table(
     run: Path, # run folder, of phantoms
     manifest: dict, # of the run
+    device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
     patients: int = 20, # four views each
 ) -> pd.DataFrame: # recipe, way, and what `Audit` found
     "What is known of translated phantoms."
     rows = []
     for t in manifest['translations']:
-        summary = Audit(load_translator(run/t['translator']), patients).summary
+        summary = Audit(load_translator(run/t['translator'], device), patients).summary
         rows += [dict(way=f"{t['domain']} to {t['to']}", recipe=t['recipe'] if name == 'translated' else name, **row) for name, row in summary.iterrows()]
     return pd.DataFrame(rows).groupby(['way','recipe'], sort=False).mean().reset_index()
 
 # %% ../../nbs/experiment/audit.ipynb #e79561a4
 def audit_run(
     run: str|Path, # run folder
+    device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
 ) -> Path: # `audit.html` in it
     "Audits all translators of a run and writes a page."
     run = Path(run)
     manifest = read_manifest(run)
     if not manifest['translations']: raise UserError(f"{run} has no translators to audit.")
     (run/'audit').mkdir(exist_ok=True)
-    audits = [(t, audit_translation(run, manifest, t)) for t in manifest['translations']]
+    audits = [(t, audit_translation(run, manifest, t, device)) for t in manifest['translations']]
     tables = dict(answers=answers_table(audits))
-    if 'phantoms' in manifest['note']: tables['known'] = known_table(run, manifest)
+    if 'phantoms' in manifest['note']: tables['known'] = known_table(run, manifest, device)
     for name, table in tables.items(): write_whole(run/'audit'/f'{name}.csv', table.to_csv(index=False))
     pictures = {f"{t['recipe']}-{t['domain']}-{t['to']}": found for t, found in audits if t['seed'] == 0}
     for name, found in pictures.items(): write_whole(run/'audit'/f'{name}.png', figure_png(found.plot()))

@@ -12,7 +12,7 @@ __all__ = ['is_store', 'open_source', 'source_key', 'check_source', 'check_sourc
 from collections.abc import Callable
 from pathlib import Path
 
-from ..core.files import UserError
+from ..core.files import UserError, content_key
 from ..data.dataset import Dataset
 from ..data.phantom import DOMAINS, phantom_store
 from ..data.standardise import resize
@@ -38,8 +38,12 @@ def open_source(
 def source_key(
     path: str|Path, # CSV that lists images, or folder of a store
 ) -> str:
-    "Short name for the content of a source"
-    return PixelStore(path).key if is_store(path) else fingerprint(path)
+    "Short name for the content of a source; of the images that a list names, their sizes and the first"
+    if is_store(path): return PixelStore(path).key
+    dataset = Dataset.from_csv(path, 'listed', need_labels=False)
+    files = [dataset.folder/o for o in dataset.table['path']]
+    there = [o.stat().st_size if o.is_file() else None for o in files]
+    return content_key([fingerprint(path), there, fingerprint(files[0]) if there[0] else None])
 
 # %% ../../nbs/experiment/sources.ipynb #21f3b1bf
 def check_source(

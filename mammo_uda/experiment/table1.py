@@ -33,7 +33,7 @@ from ..evaluate.scores import write_scores
 from ..evaluate.table1 import Table1
 from .report import make_report
 from .sources import check_sources, prepare_steps, source_key
-from .steps import Step, fingerprint, in_order, run_steps
+from .steps import Step, fingerprint, run_steps
 from ..translate.cyclegan import SampleGrid
 from ..translate.recipes import RECIPES, find_recipe, translation_learner
 from ..translate.translator import Translator, load_translator, save_translator, translate_store
@@ -44,9 +44,9 @@ PRESETS = dict(
     default=dict(size=64, patients=300, seeds=3, archs=['alexnet_bn','resnet50'], recipes=['uda'],
                  gan=dict(filters=16, blocks=3, d_filters=32, d_layers=2, epochs=10, steps=50, bs=2),
                  classifier=dict(start=dict(alexnet=3, alexnet_bn=3, resnet50=5), finish=2, steps=30, bs=32)))
-PRESETS['quick'] = PRESETS['default'] | dict(seeds=1, patients=150,
-                 gan=PRESETS['default']['gan'] | dict(steps=20),
-                 classifier=dict(start=dict(alexnet=2, alexnet_bn=2, resnet50=3), finish=1, steps=20, bs=32))
+PRESETS['quick'] = PRESETS['default'] | dict(seeds=1, patients=180,
+                 gan=PRESETS['default']['gan'] | dict(steps=30),
+                 classifier=dict(start=dict(alexnet=2, alexnet_bn=2, resnet50=3), finish=1, steps=30, bs=32))
 PRESETS['tiny'] = PRESETS['default'] | dict(size=32, patients=15, seeds=1, archs=['alexnet_bn'],
                  gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=1, steps=2, bs=2),
                  classifier=dict(start=dict.fromkeys(ARCHS, 1), finish=1, steps=2, bs=8))
@@ -278,10 +278,15 @@ def choose_settings(
     given = dict(size=size, seeds=seeds, archs=arch, recipes=recipe)
     if weights == 'imagenet' and not arch: given['archs'] = ['alexnet','resnet50']
     settings = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
+    settings |= {k: list(dict.fromkeys(settings[k])) for k in ('archs','recipes')}
     settings |= dict(preset=preset, data_seed=data_seed or 0, weights=weights, device=device)
     settings['images'] = f"phantoms of {settings['patients']} patients a domain"
     check_size(settings['size'])
     if settings['seeds'] < 1: raise UserError(f"--seeds is {settings['seeds']}: give at least 1.")
+    if settings['data_seed'] < 0: raise UserError(f"--data-seed is {settings['data_seed']}: give 0 or more.")
+    for option in ('archs','recipes'):
+        if not settings[option]: raise UserError(f"--{option[:-1]} names nothing: give at least one, or leave it out.")
+    if weights == 'file' and len(settings['archs']) > 1: raise UserError("--weights FILE holds the weights of one network: name it, such as --arch resnet50.")
     for a in settings['archs']:
         if a not in ARCHS: raise UserError(f"--arch {a} is unknown: choose from {', '.join(ARCHS)}.")
     for name in settings['recipes']: find_recipe(name)
@@ -304,6 +309,7 @@ def claim_folder(
     for k in ['images', *settings.keys() - {'seeds','images'}]:
         if there.get(k) != settings.get(k):
             raise UserError(f"--out {run} holds a run with {k} {there.get(k)}, not {settings.get(k)}: give another folder, or the same settings.")
+    if there != settings: write_whole(path, json.dumps(settings, indent=1)) # other seeds
 
 # %% ../../nbs/experiment/table1.ipynb #1257eae5
 def gather(
@@ -348,6 +354,7 @@ def run_table1(
     "Makes Table 1: the whole job, or what is missing of it."
     file = None if weights in ('none','imagenet') else Path(weights)
     settings = choose_settings(weights='file' if file else weights, **options)
+    if workers is not None and workers < 1: raise UserError(f"--workers is {workers}: give at least 1.")
     sources = check_sources(film, digital, settings['size'], settings['data_seed'])
     if sources: settings |= dict(images=' and '.join(source_key(path) for path in sources.values()), patients=None)
     if weights != 'none':

@@ -48,7 +48,7 @@ def read_training(
     return Training(folder.suffix!='.partial', losses.set_axis(range(1, len(losses)+1)), watch, samples)
 
 # %% ../../nbs/experiment/trainings.ipynb #b37060cf
-PAIRS = dict(train='All of the generators', gan='Generators: fool the other', d='Discriminators: tell apart', cycle='There and back',
+PAIRS = dict(train='Sum of all terms', gan='Generators: fool the other', d='Discriminators: tell apart', cycle='There and back',
              identity='Leave the target alone', answers='Same answers', nce='Recognise patches')
 
 _SIDES = {'a': DOMAINS[0], 'b': DOMAINS[1], 'ab': ' → '.join(DOMAINS), 'ba': ' → '.join(DOMAINS[::-1])}

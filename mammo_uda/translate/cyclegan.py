@@ -24,9 +24,8 @@ from fastai.torch_core import params
 
 from ..core.files import write_whole
 from ..core.training import Bfloat16, StopOnNaN, fused
-from ..data.blocks import Mammogram, UnpairedDataLoaders
+from ..data.blocks import UnpairedDataLoaders
 from .losses import CycleLoss, CycleOutput, HistoryPool
-from .networks import Generator, patch_discriminator
 
 # %% ../../nbs/translate/cyclegan.ipynb #f66c232f
 @contextmanager
@@ -124,10 +123,11 @@ class SampleGrid(Callback):
     ): store_attr()
 
     def after_epoch(self):
-        if (self.epoch+1) % self.every: return
+        skipped = hasattr(self.learn, 'resume') and self.epoch < self.resume._skip_to # its picture is there, and this model is a later one
+        if skipped or (self.epoch+1) % self.every: return
         picture = io.BytesIO()
         plt.imsave(picture, sample_grid(self.model, self.dls.images, self.n), cmap='gray', vmin=0, vmax=1)
-        write_whole(self.folder/f'sample-{self.epoch+1:04}.png', picture.getvalue())
+        write_whole(Path(self.folder)/f'sample-{self.epoch+1:04}.png', picture.getvalue())
 
 # %% ../../nbs/translate/cyclegan.ipynb #f4d4bbea
 @torch.no_grad()

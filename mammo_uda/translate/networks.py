@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/networks.html.md"""
 
 # %% auto #0
 __all__ = ['GREYS', 'init_weights', 'FromFew', 'ToFew', 'conv_norm', 'ResBlock', 'ResizeConv', 'upsample', 'resnet_layers',
-           'radial_power', 'match_spectra', 'match_tones', 'breast_area', 'look_up', 'MatchedStart', 'match_look',
+           'radial_power', 'match_spectra', 'match_tones', 'breast_area', 'through_curve', 'MatchedStart', 'match_look',
            'Generator', 'n_params', 'patch_discriminator']
 
 # %% ../../nbs/translate/networks.ipynb #446391d1
@@ -148,7 +148,7 @@ def breast_area(
     return -F.max_pool2d(-grown, 3, 1, 1) > 0
 
 # %% ../../nbs/translate/networks.ipynb #2510112c
-def look_up(
+def through_curve(
     curve: torch.Tensor, # grey for each of `GREYS`, [193]
     x: torch.Tensor, # any shape
 ) -> torch.Tensor: # of the shape of `x`
@@ -177,7 +177,7 @@ class MatchedStart(nn.Module):
     def set_curve(self, curve: torch.Tensor): self.curve.copy_(curve)
 
     def forward(self, x: torch.Tensor):
-        with exact(x): return look_up(self.curve, self.filtered(x))
+        with exact(x): return through_curve(self.curve, self.filtered(x))
 
 # %% ../../nbs/translate/networks.ipynb #f5a958a8
 @torch.no_grad()

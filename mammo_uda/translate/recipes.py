@@ -11,7 +11,6 @@ __all__ = ['RECIPES', 'Recipe', 'find_recipe', 'KeepAnswers', 'new_generator', '
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import store_attr
@@ -77,6 +76,7 @@ class KeepAnswers(Callback):
         before, after = [self.classifier((getattr(self.pred, name)+1)/2) for name in self.names]
         term = self.loss_func.terms['answers'] = self.weight*F.binary_cross_entropy_with_logits(after, before.sigmoid())
         self.learn.loss_grad = self.loss_grad + term
+        self.learn.loss = self.loss_grad.detach().clone() # what fastai records
 
 # %% ../../nbs/translate/recipes.ipynb #6210ea8e
 def new_generator(
@@ -92,7 +92,7 @@ def match_generators(
     G_AB: nn.Module, G_BA: nn.Module, # generators; those with a `start` are changed in place
 ):
     "Start both generators from the matched look, if they can."
-    if G_AB.start is None: return
+    if getattr(G_AB, 'start', None) is None: return
     a, b = [np.stack([s.store[s.at] for s in shots[::1+len(shots)//500]]) for shots in dls.images]
     match_look(G_AB.start, a, b)
     match_look(G_BA.start, b, a)
@@ -101,8 +101,8 @@ def match_generators(
 def translation_learner(
     dls: UnpairedDataLoaders, # of domains A and B
     recipe: str = 'uda', # one of `RECIPES`
-    filters: int = 64, # of the generators' first convolution
-    blocks: int = 9, # residual blocks of the generators
+    filters: int = 64, # of the generators' first convolution; those of `uda-acquisition` have none
+    blocks: int = 9, # residual blocks of the generators, likewise
     d_filters: int = 64, # of the discriminators' first convolution
     d_layers: int = 3, # of the discriminators; 3 judges patches of 70 x 70 px
     classifier: tuple = None, # a network and the domain it was trained on, for a recipe that keeps its answers

@@ -135,9 +135,10 @@ def tile_side(
 def bounded(
     net: nn.Module, # generator
     x: torch.Tensor, # images [N, C, H, W], -1..1
-    gib: float = 2., # most memory for one image
+    gib: float = 2., # most memory
 ) -> torch.Tensor: # as `x`
-    "Images through a generator: whole, or one by one in tiles where they are too large for that."
-    if gib_needed(net, x.shape[2:]) <= gib: return net(x)
+    "Images through a generator: as many at once as fit, or one by one in tiles where one is too large."
+    need = gib_needed(net, x.shape[2:])
+    if need <= gib: return torch.cat([net(images) for images in x.split(min(32, int(gib/need)) if need else 32)])
     tiled = with_tiles(net, tile_side(net, gib))
     return torch.cat([tiled(image) for image in x.split(1)])

@@ -51,7 +51,7 @@ class Translator:
     @torch.no_grad()
     def __call__(self,
         images: np.ndarray, # float32 [N, H, W], 0..1
-        gib: float = 2., # an image that takes more memory than that goes by tiles
+        gib: float = 2., # most memory; an image that takes more goes by tiles
     ) -> np.ndarray: # float32 [N, H, W], 0..1
         x = torch.from_numpy(check_sides(images))[:,None].to(next(self.net.parameters()).device)
         return ((bounded(self.net, x*2-1, gib)+1)/2).clamp(0, 1)[:,0].cpu().numpy()
@@ -81,7 +81,7 @@ def load_translator(
         net = GENERATORS[about['generator']](**about['settings'])
         net.load_state_dict(load_file(folder/'translator.safetensors'))
         return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'], about['trained_on'], about.get('spacing'))
-    except FileNotFoundError: raise UserError(f"{folder} holds no translator: pass a folder with translator.json and translator.safetensors.") from None
+    except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} holds no translator: pass a folder with translator.json and translator.safetensors.") from None
     except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as e:
         raise UserError(f"The translator in {folder} is damaged ({type(e).__name__}): make it again.") from None
 

@@ -204,7 +204,7 @@ class Watch(Callback):
         if faults or epoch % self.every == 0: self.write(epoch, seen)
         if faults: raise UserError(f"Training stopped after epoch {epoch}, which was not kept: {faults[0]}.")
 
-    def write(self, epoch: int, seen: dict):
+    def write(self, epoch: int, seen: list):
         old = pd.read_csv(self.path).query('epoch < @epoch').to_dict('records') if Path(self.path).exists() else []
         if not old: old = [dict(epoch=0, way=way, **look(x, x, real)) for way, x, real, _ in self.ways()]
         rows = [*old, *[dict(epoch=epoch, way=way, **look(*images)) for way, *images in seen]]

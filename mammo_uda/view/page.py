@@ -44,7 +44,7 @@ def _small_enough(page):
     "The page, unless it is too large"
     size = len(page.encode())
     if size < LARGEST: return page
-    raise UserError(f"The page would have {size/1e6:.1f} MB, and {LARGEST/1e6:g} are allowed: show fewer images, with a smaller n.")
+    raise UserError(f"The page would have {size/1e6:.1f} MB, and {LARGEST/1e6:g} are allowed: show fewer or smaller images.")
 
 # %% ../../nbs/view/page.ipynb #484f796c
 def standalone_page(

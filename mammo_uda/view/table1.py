@@ -10,7 +10,7 @@ __all__ = ['figure_uri', 'image_uri', 'named_cells', 'cell_title', 'cell_html', 
 # %% ../../nbs/view/table1.ipynb #bbd925d1
 import html, io
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np
 from fastcore.basics import patch
 from ipywidgets import Button, Checkbox, GridBox, HTML, Layout
 from PIL import Image
@@ -55,14 +55,14 @@ def cell_title(
     cell: dict,    # train_domain, test_domain, arch, method
 ) -> str:
     "A cell and its number in words"
-    train, test, arch, method = cell.values()
+    train, test, arch, method = [cell[name] for name in CELL[:4]]
     return f'{train} to {test}, {arch}, {method}: {text_grid(table.cells)[arch, method][train, test]}'
 
 # %% ../../nbs/view/table1.ipynb #1b0567d8
 def _error_html(error, store):
     "One wrong image and what is known of it"
     i, = store.where(image_id=error.image_id)
-    name = f'{html.escape(error.image_id)}, {kind_text(store.index.iloc[i])}'
+    name = html.escape(f'{error.image_id}, {kind_text(store.index.iloc[i])}')
     return (f'<figure style="margin:0;width:160px"><img src="{image_uri(store[i])}" alt="{name}" width="160">'
             f'<figcaption>{name}<br>score {error.prob:.2f}, {error.wrong:.0%} of pairs wrong</figcaption></figure>')
 

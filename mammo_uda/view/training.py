@@ -8,7 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/view/training.html.md"""
 __all__ = ['numbers_text', 'curves_html', 'sample_uri', 'TrainingViewer']
 
 # %% ../../nbs/view/training.ipynb #b1041737
-import io
+import html, io
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -31,7 +31,7 @@ def numbers_text(
 # %% ../../nbs/view/training.ipynb #965e7ee2
 def _curves(title, fig, rows):
     "A figure under its title"
-    return f'<h2>{title}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{title}; last: {numbers_text(rows)}">'
+    return f'<h2>{title}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{title}; last: {html.escape(numbers_text(rows))}">'
 
 def curves_html(
     training: Training,

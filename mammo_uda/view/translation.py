@@ -8,6 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/view/translation.html.md"""
 __all__ = ['LESION', 'small', 'warning', 'epoch_grids', 'every', 'grid_half', 'swiped', 'shown_images', 'TranslationViewer']
 
 # %% ../../nbs/view/translation.ipynb #e48a6d90
+import html
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -153,7 +154,7 @@ def _show(self: TranslationViewer):
         i = self.rows[int(self.page.value) - 1]
         row = self.shown.index.iloc[i]
         self.images, words = shown_images(self.shown, i), f'of {len(self.rows)}: {row_text(row)}'
-    self.text.value = words
+    self.text.value = html.escape(words)
     for name, picture in self.pictures.items(): picture.alt = f'{name}, {words}'
     self._draw()
     self.pictures['difference'].png = png(difference(self.images['synthesised'], self.images['real'])) if self.images else b''

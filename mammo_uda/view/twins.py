@@ -10,6 +10,9 @@ __all__ = ['write_twins']
 # %% ../../nbs/view/twins.ipynb #8413f6da
 from pathlib import Path
 
+from rich import get_console
+
+from ..core.files import UserError
 from ..data.phantom import DOMAINS
 from ..experiment.report import make_report
 from .table1 import Table1Viewer
@@ -17,15 +20,23 @@ from .training import TrainingViewer
 from .translation import TranslationViewer
 
 # %% ../../nbs/view/twins.ipynb #a63518fc
+def _save(viewer, path, *most):
+    "Saves as many images as fit a page; a page that cannot be is left out, and said so"
+    for n in most:
+        try: return viewer.save(path, n)
+        except UserError: pass
+    try: viewer.save(path)
+    except UserError as e: get_console().print(f'{path.name} was left out. {e}')
+
 def write_twins(
     run: str|Path, # run folder
 ) -> Path:         # its `index.html`
     "Saves the viewers of a run and names them in its report."
     run = Path(run)
-    Table1Viewer(run).save(run/'table1-cells.html')
+    _save(Table1Viewer(run), run/'table1-cells.html')
     viewer = TranslationViewer(run)
     for domain in DOMAINS:
         viewer.direction.value = domain
-        viewer.save(run/f'{domain}.html')
-    TrainingViewer(run).save(run/'trainings.html')
+        _save(viewer, run/f'{domain}.html', 8, 4, 2, 1)
+    _save(TrainingViewer(run), run/'trainings.html')
     return make_report(run)
