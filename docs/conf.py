@@ -8,7 +8,8 @@ from nbdev.config import get_config
 from sphinx.addnodes import toctree
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE)) # for pages.py
+sys.path.insert(0, str(HERE))
+from pages import markdown
 
 cfg = get_config(HERE.parent)
 project, author, html_title = cfg.lib_name, 'The mammo_uda authors', cfg.lib_name
@@ -56,6 +57,14 @@ def write_llms(app, error):
              for tree in app.env.get_doctree('index').findall(toctree)]
     (Path(app.outdir)/'llms.txt').write_text('\n\n'.join([f'# {project}', llms_line(app.env, 'index'), *rooms]) + '\n')
 
+def write_markdown(app, error):
+    "Each page as Markdown, too: the docstring of a module links to it"
+    if error: return
+    for page in app.env.found_docs:
+        notebook = Path(app.env.doc2path(page)).read_text(encoding='utf-8')
+        (Path(app.outdir)/f'{page}.html.md').write_text(markdown(notebook), encoding='utf-8')
+
 def setup(app):
     app.add_html_math_renderer('mathml', mathml('inline'), mathml('block'))
     app.connect('build-finished', write_llms)
+    app.connect('build-finished', write_markdown)

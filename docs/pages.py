@@ -8,6 +8,7 @@ import nbformat
 from fastcore.all import L
 from fastcore.docments import DocmentTbl
 from fastcore.nbio import dict2nb, nb2str
+from nbconvert import MarkdownExporter
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor, Processor
@@ -40,12 +41,15 @@ class Documentation(BasicMarkdownRenderer):
         return '\n\n'.join([f'{"#"*self.title_level} {self.nm}', self.call(), f'{self.docs} {source_link(self.sym)}', self.table()])
 
 class Attribute(Documentation):
-    "A property has nothing to call"
+    "A property has nothing to call, and a class that is made like its parent nothing of its own"
     def call(self): return ''
+    def table(self): return ''
+
+def made_like_its_parent(member): return isinstance(member, type) and not {'__init__', '__new__'} & vars(member).keys()
 
 def document(member, name, level=3):
     "A function, a class, a method or a property"
-    renderer = Attribute if isinstance(member, (property, cached_property)) else Documentation
+    renderer = Attribute if isinstance(member, (property, cached_property)) or made_like_its_parent(member) else Documentation
     if isinstance(member, cached_property): member = member.func
     return renderer(member, name=name, title_level=level)._repr_markdown_()
 
@@ -113,6 +117,14 @@ def read(text):
     NBProcessor(nb=nb, procs=[show_exports, still_widgets, keep_widths, strip_ansi, clean_magics, rm_export, hide_, link_symbols]).process()
     nb.metadata.pop('widgets', None)
     return nbformat.reads(nb2str(nb), as_version=4)
+
+def markdown(text):
+    "The page of a notebook as Markdown, without pictures"
+    nb = read(text)
+    for cell in nb.cells:
+        for output in cell.get('outputs', []):
+            if 'data' in output: output['data'] = {k: v for k, v in output['data'].items() if k in ('text/plain','text/markdown')}
+    return MarkdownExporter().from_notebook_node(nb)[0]
 
 def slug(title):
     "Anchors as nbdev writes them: `PixelStore.where` is #pixelstore.where"

@@ -1,4 +1,5 @@
 "The site that `make docs` made: nothing leads nowhere, nothing is missing, nothing is fetched"
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -67,3 +68,8 @@ def test_no_dead_widget_shows_its_text(pages):
 def test_llms_txt_names_every_page(pages):
     text = (SITE/'llms.txt').read_text(encoding='utf-8')
     assert not [path for path in pages if f'/{path.relative_to(SITE).as_posix()})' not in text]
+
+def test_docstrings_of_modules_link_to_markdown():
+    for path in (HERE/'mammo_uda').rglob('*.py'):
+        for page in re.findall(r'^Docs: ([^\s"]+)', path.read_text(encoding='utf-8'), re.M):
+            assert (SITE/page.removeprefix(get_config(HERE).doc_url)).read_text(encoding='utf-8').startswith('# ')
