@@ -82,7 +82,7 @@ def test_evenly(rows, n, chosen): assert evenly(np.arange(rows), n).tolist()==ch
 
 def test_too_many_images_for_a_page(store, tmp_path, monkeypatch):
     monkeypatch.setattr('mammo_uda.view.page.LARGEST', 20_000)
-    with pytest.raises(UserError, match='smaller n'): Browser(store).save(tmp_path/'page.html')
+    with pytest.raises(UserError, match='fewer or smaller'): Browser(store).save(tmp_path/'page.html')
     assert not (tmp_path/'page.html').exists()
 
 def test_a_thousand_updates_leave_nothing_behind(store):
