@@ -6,7 +6,7 @@ import psutil, pytest
 from fastcore.basics import num_cpus
 
 from mammo_uda.core.files import UserError
-from mammo_uda.experiment.steps import Step, fingerprint, in_order, run_lock, run_steps
+from mammo_uda.experiment.steps import Child, Step, fingerprint, in_order, run_lock, run_steps
 
 # --- the work of the steps; the children find this module through sys.path
 
@@ -213,6 +213,16 @@ def test_stopped_run_leaves_no_orphans_and_goes_on(tmp_path, sig):
     wait_for(lambda: not any(alive(o.pid) for o in child))
     run_steps([s], tmp_path)
     assert sorted(o.name for o in s.folder(tmp_path).glob('start-*')) == ['start-0.txt', 'start-1.txt']
+
+def test_ctrl_c_while_a_step_starts_stops_it(tmp_path, monkeypatch):
+    start, started = Child._start, []
+    def interrupted(self):
+        start(self)
+        started.append(self.process)
+        os.kill(os.getpid(), signal.SIGINT)
+    monkeypatch.setattr(Child, '_start', interrupted)
+    with pytest.raises(KeyboardInterrupt): run_steps([step(slow)], tmp_path)
+    assert [o.exitcode for o in started] == [-signal.SIGKILL]
 
 def test_leftover_temporary_files_go(tmp_path):
     s = step(write, text='a')

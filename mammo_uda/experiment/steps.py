@@ -164,7 +164,7 @@ class Child:
         self.pipe, childs_end = _forks.Pipe(duplex=False)
         work = import_module('mammo_uda.experiment.steps')._work # a child cannot find what a notebook defines
         self.process = _forks.Process(target=work, args=(step.name, step.fn, self.out, step.kwargs(run), childs_end))
-        with _hold_interrupts(), _hide_script(), modified_env(**_environment(threads)): self._start()
+        with _hide_script(), modified_env(**_environment(threads)): self._start()
         childs_end.close()
 
     def _start(self):
@@ -266,7 +266,8 @@ def _run_missing(todo, run, workers, board, on_done):
     _forks.set_forkserver_preload(list({o.fn.split(':')[0] for o in todo}))
     try:
         while todo or crew:
-            while len(crew) < workers and (step := _next_ready(todo, run)): crew.append(Child(step, run, threads))
+            while len(crew) < workers and (step := _next_ready(todo, run)):
+                with _hold_interrupts(): crew.append(Child(step, run, threads)) # who is not in the crew is not stopped
             board.show(crew)
             wait([child.pipe for child in crew], timeout=1)
             for child in [o for o in crew if o.listen()]:
