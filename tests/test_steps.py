@@ -189,9 +189,11 @@ def alive(pid):
     try: return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess: return False
 
+HEAR = 'signal.signal(signal.SIGINT, signal.default_int_handler)' # tests that run in the background of a shell would be deaf to it
+
 def start_slow(run):
     "A run with one slow step, in a process of its own, once the step is at work"
-    code = f"from test_steps import *\nrun_steps([step(slow, grandchild=True)], {str(run)!r})"
+    code = f"from test_steps import *\n{HEAR}\nrun_steps([step(slow, grandchild=True)], {str(run)!r})"
     runner = subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE, env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)))
     wait_for((step(slow, grandchild=True).partial(run)/'ready').exists)
     return runner
@@ -221,6 +223,7 @@ def test_ctrl_c_while_a_step_starts_stops_it(tmp_path, monkeypatch):
         started.append(self.process)
         os.kill(os.getpid(), signal.SIGINT)
     monkeypatch.setattr(Child, '_start', interrupted)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt): run_steps([step(slow)], tmp_path)
     assert [o.exitcode for o in started] == [-signal.SIGKILL]
 
