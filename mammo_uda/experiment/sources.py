@@ -61,15 +61,16 @@ def check_sources(
     film: str|Path, digital: str|Path, # CSVs or stores, or `None` for phantoms
     size: int,                         # px of the run
     data_seed: int,                    # of the split
-) -> dict:                             # domain to Path; empty for phantoms
+) -> dict:                             # domain to Path and `source_key`; empty for phantoms
     "The user's sources, once nothing speaks against them"
     if film is None and digital is None: return {}
     if film is None or digital is None: raise UserError("Give both --film and --digital, or neither for the phantom.")
     sources = dict(film=Path(film), digital=Path(digital))
     for domain, path in sources.items(): check_source(path, domain, size, data_seed)
-    if source_key(film) == source_key(digital):
+    keys = [source_key(path) for path in sources.values()]
+    if keys[0] == keys[1]:
         raise UserError(f"--film and --digital hold the same images, those of {film}: give the images of two domains.")
-    return sources
+    return dict(zip(sources, zip(sources.values(), keys)))
 
 # %% ../../nbs/experiment/sources.ipynb #4af73e5e
 def prepare_phantom(
@@ -104,11 +105,11 @@ def prepare_images(
 # %% ../../nbs/experiment/sources.ipynb #c99549ad
 def prepare_steps(
     settings: dict, # of the run
-    sources: dict, # domain to the user's CSV or store; empty for phantoms
+    sources: dict, # from `check_sources`
 ) -> dict: # domain to `Step`
     "Read or draw both domains."
     common = dict(size=settings['size'], seed=settings['data_seed'])
     def step(domain, name, config, **inputs):
         return Step(f'prepare-{domain}', f'mammo_uda.experiment.sources:{name}', common | dict(domain=domain, **config), inputs)
     if not sources: return {d: step(d, 'prepare_phantom', dict(patients=settings['patients'])) for d in DOMAINS}
-    return {d: step(d, 'prepare_images', dict(key=source_key(path)), source=path) for d, path in sources.items()}
+    return {d: step(d, 'prepare_images', dict(key=key), source=path) for d, (path, key) in sources.items()}

@@ -32,7 +32,7 @@ from ..data.store import PixelStore, check_size
 from ..evaluate.scores import write_scores
 from ..evaluate.table1 import Table1
 from .report import make_report
-from .sources import check_sources, prepare_steps, source_key
+from .sources import check_sources, prepare_steps
 from .steps import Step, fingerprint, run_steps
 from ..translate.cyclegan import SampleGrid
 from ..translate.recipes import RECIPES, find_recipe, translation_learner
@@ -251,7 +251,7 @@ def seed_steps(
 # %% ../../nbs/experiment/table1.ipynb #5978b43c
 def plan(
     settings: dict, # of the run
-    sources: dict, # domain to the user's CSV or store; empty for phantoms
+    sources: dict, # from `check_sources`
     file: Path = None, # with weights to start from
 ) -> tuple: # stores {domain: Step}; translations {(recipe, source, seed): Step}; list of classifier `Step`s
     "All steps of a run, a seed after the other."
@@ -356,7 +356,7 @@ def run_table1(
     settings = choose_settings(weights='file' if file else weights, **options)
     if workers is not None and workers < 1: raise UserError(f"--workers is {workers}: give at least 1.")
     sources = check_sources(film, digital, settings['size'], settings['data_seed'])
-    if sources: settings |= dict(images=' and '.join(source_key(path) for path in sources.values()), patients=None)
+    if sources: settings |= dict(images=' and '.join(key for _, key in sources.values()), patients=None)
     if weights != 'none':
         for arch in settings['archs']: make_net(arch, weights)
     if file: settings['weights_file'] = fingerprint(file)
