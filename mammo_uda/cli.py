@@ -10,13 +10,11 @@ __all__ = ['app', 'plain_errors', 'chosen_preset', 'split_names', 'table1', 'aud
 
 # %% ../nbs/cli.ipynb #b19d139b
 import sys
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import print
 from typer import Argument, Option
 
 from .core.files import UserError
@@ -76,11 +74,12 @@ def table1(
     "Make Table 1: train, translate, train again, test in both domains."
     with plain_errors():
         name = chosen_preset(preset, quick, tiny)
+        import rich
         from mammo_uda.experiment.table1 import run_table1
         from mammo_uda.view.twins import write_twins
         out = out or Path('runs')/name
-        print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), recipe=split_names(recipe),
-                         weights=weights, device=device, workers=workers, out=out))
+        rich.print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), recipe=split_names(recipe),
+                              weights=weights, device=device, workers=workers, out=out))
         write_twins(out)
 
 # %% ../nbs/cli.ipynb #7d3e9c42
@@ -123,7 +122,7 @@ def ingest(
         from mammo_uda.data.store import build_store
         dataset = read_set(kind, source, domain, labels, split_names(negatives))
         with progress_bar('reading images') as progress: store = build_store(dataset, out, size, workers, progress)
-        print(*ingest_notes(store), sep='\n')
+        typer.echo('\n'.join(ingest_notes(store)))
 
 # %% ../nbs/cli.ipynb #3700fe3b
 @app.command()
@@ -148,7 +147,7 @@ def predict(
     with plain_errors():
         from mammo_uda.classify.learner import predict_csv
         with progress_bar('reading images') as progress: scored = predict_csv(model, csv, out, device, progress)
-        print(f"{scored.prob.notna().sum()} images scored, {scored.prob.isna().sum()} could not be read: see {out}")
+        typer.echo(f"{scored.prob.notna().sum()} images scored, {scored.prob.isna().sum()} could not be read: see {out}")
 
 # %% ../nbs/cli.ipynb #68299650
 @app.command()
@@ -168,5 +167,5 @@ def translate(
 # %% ../nbs/cli.ipynb #e53bcfb3
 def main():
     "What the console script runs"
-    warnings.filterwarnings('ignore', message='`torch.jit.script`', category=FutureWarning, module=r'torch\.jit')
+    for stream in filter(None, (sys.stdout, sys.stderr)): stream.reconfigure(errors='backslashreplace')
     app()

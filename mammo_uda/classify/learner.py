@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from fastcore.foundation import L
+from ..core import quiet # before fastai
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 

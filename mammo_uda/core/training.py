@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch, store_attr
 from fastcore.foundation import L
+from . import quiet # before fastai
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler, SchedLin, SchedNo, combine_scheds
 from fastai.callback.training import SkipToEpoch

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from fastcore.basics import store_attr
 from fasttransform import Transform
+from ..core import quiet # before fastai
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TitledStr
 from fastai.data.transforms import IndexSplitter

@@ -109,7 +109,7 @@ def pseudonyms(
 ) -> list:            # the prefix and 12 hexadecimal digits, equal for equal values
     "Names that only the owner of the key can link to the values"
     key = secret_key()
-    return [prefix + hmac.digest(key, f'{prefix}{value}'.encode(), 'sha256').hex()[:12] for value in values]
+    return [prefix + hmac.digest(key, f'{prefix}{value}'.encode(errors='surrogateescape'), 'sha256').hex()[:12] for value in values]
 
 # %% ../../nbs/data/dataset.ipynb #46724bfa
 COLUMNS = ['image_id', 'path', 'patient', 'laterality', 'view', 'label', 'domain', 'photometric', 'split', 'row']
@@ -294,7 +294,8 @@ def _find_files(folder, names):
     return [str(files[0]) if files else name for name, files in zip(names, meant)]
 
 def _is_picture(path):
-    try: Image.open(path).close()
+    try:
+        with warnings.catch_warnings(action='ignore'): Image.open(path).close()
     except Exception: return Path(path).suffix.lower() == '.ljpeg'
     return True
 

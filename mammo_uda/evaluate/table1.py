@@ -206,7 +206,7 @@ def _rich_grid(title, grid):
     "A grid of texts as a rich table"
     t = Table(title=title, title_justify='left', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name in ['train', 'test']: t.add_column(name)
-    for arch, method in grid.columns: t.add_column(f'{arch}\n{method}', justify='right')
+    for arch, method in grid.columns: t.add_column(Text(f'{arch}\n{method}'), justify='right')
     for domains, texts in zip(grid.index, grid.values): t.add_row(*domains, *texts)
     return t
 

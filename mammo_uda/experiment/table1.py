@@ -21,10 +21,11 @@ import pandas as pd
 import torch
 from rich import get_console
 from rich.console import Console
+from rich.text import Text
 
 from ..classify.learner import classifier_learner, load_classifier, predict, save_classifier
 from ..classify.networks import ARCHS, make_net, quick_batchnorm
-from ..core.files import UserError, write_whole
+from ..core.files import UserError, printable, write_whole
 from ..core.training import ReportProgress, Resume, pick_device, seed_all
 from ..data.blocks import labelled_dls, shots, unpaired_dls
 from ..data.phantom import DOMAINS
@@ -373,7 +374,7 @@ def run_table1(
     gather_rejected(run, stores)
     table = gather(run, settings, steps)
     make_report(run)
-    console.print(f"The report is {run/'index.html'}")
+    console.print(Text(f"The report is {run/'index.html'}"))
     return table
 
 # %% ../../nbs/experiment/table1.ipynb #baf9d950
@@ -384,5 +385,6 @@ def tell_rejected(
 ):
     "Says how many images of a domain could not be used."
     store = PixelStore(step.folder(run))
-    if len(store.rejected): console.print(f"{step.name}: {len(store.rejected)} of {len(store.rejected)+len(store)} images could not be used; "
-                                          f"see rejected.csv. The first: row {store.rejected.row[0]}, {store.rejected.reason[0]}.")
+    if store.rejected.empty: return
+    first = f"row {store.rejected.row[0]}, {printable(store.rejected.reason[0])}"
+    console.print(Text(f"{step.name}: {len(store.rejected)} of {len(store.rejected)+len(store)} images could not be used; see rejected.csv. The first: {first}."))

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from fastcore.basics import store_attr
 from fastcore.foundation import L
+from ..core import quiet # before fastai
 from fastai.callback.core import Callback, CancelValidException
 from fastai.learner import Learner, Metric
 from fastai.torch_core import params

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
+from ..core import quiet # before fastai
 from fastai.learner import Learner
 
 from ..data.blocks import UnpairedDataLoaders

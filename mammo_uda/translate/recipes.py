@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import store_attr
 from fastcore.foundation import L
+from ..core import quiet # before fastai
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from ..core import quiet # before fastai
 from fastai.callback.core import Callback
 from fastcore.basics import store_attr
 from scipy.stats import wasserstein_distance

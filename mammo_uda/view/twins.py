@@ -11,6 +11,7 @@ __all__ = ['write_twins']
 from pathlib import Path
 
 from rich import get_console
+from rich.text import Text
 
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
@@ -26,7 +27,7 @@ def _save(viewer, path, *most):
         try: return viewer.save(path, n)
         except UserError: pass
     try: viewer.save(path)
-    except UserError as e: get_console().print(f'{path.name} was left out. {e}')
+    except UserError as e: get_console().print(Text(f'{path.name} was left out. {e}'))
 
 def write_twins(
     run: str|Path, # run folder
