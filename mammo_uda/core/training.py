@@ -29,6 +29,7 @@ from safetensors.torch import save
 from torch import nn
 
 from .files import UserError, write_whole
+from .seeds import stream
 
 # %% ../../nbs/core/training.ipynb #517d78f6
 def pick_device(
@@ -106,10 +107,10 @@ def fit_flat_lin(self:Learner,
 
 # %% ../../nbs/core/training.ipynb #8d6af60b
 def seed_all(
-    *seeds: int, # mixed to one
+    *seeds: int, # mixed to one; zeros count, see `core.seeds`
 ):
     "Seeds Python, NumPy and PyTorch."
-    s = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+    s = int(stream('training', *seeds).integers(2**32))
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
 
 # %% ../../nbs/core/training.ipynb #d70dc8ac

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core.files import UserError, content_key
 from ..data.dataset import Dataset
-from ..data.phantom import DOMAINS, phantom_store
+from ..data.phantom import DOMAINS, PHANTOM, phantom_store
 from ..data.standardise import resize
 from ..data.store import PixelStore, build_store, write_store
 from .steps import Step, fingerprint
@@ -80,6 +80,7 @@ def prepare_phantom(
     patients: int, # how many
     size: int, # px
     seed: int, # of the data
+    version: int, # of the phantom: another draws other breasts, and is another step
 ):
     "Draws the phantoms of a domain."
     if not is_store(out): phantom_store(out, domain, patients, size, seed, progress=progress)
@@ -111,5 +112,5 @@ def prepare_steps(
     common = dict(size=settings['size'], seed=settings['data_seed'])
     def step(domain, name, config, **inputs):
         return Step(f'prepare-{domain}', f'mammo_uda.experiment.sources:{name}', common | dict(domain=domain, **config), inputs)
-    if not sources: return {d: step(d, 'prepare_phantom', dict(patients=settings['patients'])) for d in DOMAINS}
+    if not sources: return {d: step(d, 'prepare_phantom', dict(patients=settings['patients'], version=PHANTOM)) for d in DOMAINS}
     return {d: step(d, 'prepare_images', dict(key=key), source=path) for d, (path, key) in sources.items()}

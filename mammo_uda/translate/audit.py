@@ -19,7 +19,8 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.metrics import structural_similarity
 
 from ..core.figure import Figure
-from ..data.phantom import DOMAINS, SIDES, VIEWS, anatomy, expose, sheet_height
+from ..core.seeds import stream
+from ..data.phantom import DOMAINS, SIDES, VIEWS, anatomy, expose, sheet_height, view_numbers
 from ..data.standardise import apply_frame, find_frame
 from .translator import Translator
 
@@ -47,7 +48,7 @@ def known_case(
     target, height = DOMAINS[1-DOMAINS.index(domain)], sheet_height(size)
     ill, well = [anatomy(patient, side, view, height, seed, positive) for positive in (.8, 0.)]
     def shown(a, domain, noise):
-        rng = np.random.default_rng([seed, patient, SIDES.index(side), VIEWS.index(view), noise])
+        rng = stream('answer', *view_numbers(patient, side, view, seed), noise)
         return expose(a, domain, side, rng, marks=noise == 0)
     images = [shown(ill, domain, 0), shown(ill, target, 1), shown(ill, target, 2), shown(well, target, 1)]
     lesion = (ill.lesion if side == 'L' else ill.lesion[:,::-1]).astype(np.float32)

@@ -34,7 +34,7 @@ def lesion_outline(
     size: int,      # px
 ) -> str:           # SVG path; empty where there is no lesion or none is known
     "The edge of the lesion of a phantom"
-    return outline(known(row, size)[1]) if 'phantom' in row and row.label==1 else ''
+    return outline(known(row, size)[1]) if is_known(row.to_frame().T) and row.label==1 else ''
 
 # %% ../../nbs/view/browser.ipynb #992d855f
 def row_text(

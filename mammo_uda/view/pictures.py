@@ -13,7 +13,7 @@ from functools import lru_cache
 import matplotlib, numpy as np, pandas as pd
 from PIL import Image
 from skimage.measure import find_contours
-from ..data.phantom import DOMAINS, known_answer
+from ..data.phantom import DOMAINS, PHANTOM, known_answer
 
 # %% ../../nbs/view/pictures.ipynb #38c885a4
 def windowed(
@@ -56,8 +56,8 @@ def difference(
 def is_known(
     index: pd.DataFrame, # of a store
 ) -> bool:
-    "Whether these are phantoms"
-    return 'phantom' in index
+    "Whether some of these are phantoms that can be drawn again"
+    return 'phantom_version' in index and bool((index['phantom_version'] == PHANTOM).any())
 
 @lru_cache(32)
 def _known(phantom, side, view, size, data_seed, positive):
