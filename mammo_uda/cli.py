@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'plain_errors', 'chosen_preset', 'split_names', 'table1', 'audit', 'progress_bar', 'ingest', 'describe',
-           'predict', 'translate', 'main']
+           'predict', 'translate']
 
 # %% ../nbs/cli.ipynb #b19d139b
 import sys
@@ -17,7 +17,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from .core.files import UserError
+from .console import main # for scripts that were installed when it was here
+from .core.files import UserError, disk_trouble
+from .core.stops import SENTENCE
 
 # %% ../nbs/cli.ipynb #2e392b39
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -33,7 +35,10 @@ def plain_errors():
     "Turn what a user can put right into one sentence and an exit code"
     try: yield
     except UserError as e: _leave(e, 2)
-    except KeyboardInterrupt: _leave("Stopped; table1 and ingest go on from here with the same command.", 130)
+    except OSError as e:
+        if sentence := disk_trouble(e): _leave(sentence, 2)
+        raise
+    except KeyboardInterrupt as e: _leave(SENTENCE, getattr(e, 'code', 130))
 
 # %% ../nbs/cli.ipynb #4802ca7e
 def chosen_preset(
@@ -163,9 +168,3 @@ def translate(
         from mammo_uda.translate.translator import load_translator
         with progress_bar('translating images') as progress: done = translate_dicom(load_translator(model, device), source, out, progress)
         typer.echo('\n'.join(translation_notes(done)))
-
-# %% ../nbs/cli.ipynb #e53bcfb3
-def main():
-    "What the console script runs"
-    for stream in filter(None, (sys.stdout, sys.stderr)): stream.reconfigure(errors='backslashreplace')
-    app()

@@ -65,7 +65,7 @@ def test_metadata_is_that_of_settings(installed):
         assert line in lines
     assert not [o for o in lines if o.startswith('Classifier: License')]
     entry_points = next(installed.glob('mammo_uda-*.dist-info/entry_points.txt')).read_text()
-    assert 'mammo_uda = mammo_uda.cli:main' in entry_points and 'mammo_uda = mammo_uda._modidx:d' in entry_points
+    assert 'mammo_uda = mammo_uda.console:main' in entry_points and 'mammo_uda = mammo_uda._modidx:d' in entry_points
 
 def test_this_environment_has_the_version_of_settings():
     assert distribution('mammo_uda').version == mammo_uda.__version__ == cfg['version'], 'run `make test`: it installs the new metadata'

@@ -8,19 +8,27 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/workers.html.md"""
 __all__ = ['limit_memory', 'be_silent', 'run_apart', 'failure']
 
 # %% ../../nbs/core/workers.ipynb #684cd2d8
-import os, resource
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from time import monotonic
 
 from loky.backend import get_context
 from pebble import ProcessExpired, ProcessPool
+
+from .stops import hold_stops
+
+try: import resource
+except ImportError: resource = None # Windows has none
 
 # %% ../../nbs/core/workers.ipynb #d88787ed
 def limit_memory(
     gib: float, # most data the process may hold, GiB
 ):
     "Set a limit for this process and all that it starts"
+    if resource is None: return
     most = int(gib*2**30)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
@@ -38,6 +46,46 @@ def _begin(gib):
     be_silent()
     limit_memory(gib)
 
+def _pool(workers, gib):
+    "Processes that wait for jobs, and do not hear Ctrl-C: it is for this process to stop them"
+    return ProcessPool(workers, initializer=_begin, initargs=(gib,), context=get_context('loky'))
+
+def _ended_from_outside(future, start, seconds):
+    "May the job be innocent of its failure?"
+    error = future.exception()
+    if isinstance(error, TimeoutError): return monotonic() - start < seconds
+    return isinstance(error, (ProcessExpired, BrokenProcessPool))
+
+class _Apart:
+    "A function, and processes that run it"
+    def __init__(self, fn, workers, seconds, gib):
+        self.fn, self.workers, self.seconds, self.gib = fn, workers, seconds, gib
+        self.pool = _pool(workers, gib)
+
+    def start(self, job):
+        "Hand out a job"
+        with hold_stops():
+            try: future = self.pool.schedule(self.fn, args=job, timeout=self.seconds)
+            except RuntimeError: # all of its processes were ended from outside
+                self.end()
+                self.pool = _pool(self.workers, self.gib)
+                future = self.pool.schedule(self.fn, args=job, timeout=self.seconds)
+        return job, future, monotonic()
+
+    def finish(self, job, future, start):
+        "The future, once it is over; tried again where that may help"
+        if not _ended_from_outside(future, start, self.seconds): return future
+        alone = _Apart(self.fn, 1, self.seconds, self.gib)
+        try:
+            _, future, _ = alone.start(job)
+            future.exception()
+        finally: alone.end()
+        return future
+
+    def end(self):
+        self.pool.stop()
+        self.pool.join()
+
 def run_apart(
     fn: Callable,          # function of one job's arguments; importable by name
     jobs: Iterable[tuple], # tuples of arguments
@@ -47,20 +95,13 @@ def run_apart(
 ) -> Iterator[Future]:     # yields a finished `Future` for each job, in order
     "Run `fn` on each job in processes that may die"
     workers = workers or os.cpu_count()
-    pool, ahead = ProcessPool(workers, initializer=_begin, initargs=(gib,), context=get_context('loky')), deque()
+    apart, ahead = _Apart(fn, workers, seconds, gib), deque()
     try:
         for job in jobs:
-            ahead.append(pool.schedule(fn, args=job, timeout=seconds))
-            if len(ahead) > 4*workers: yield _finished(ahead.popleft())
-        while ahead: yield _finished(ahead.popleft())
-    finally:
-        pool.stop()
-        pool.join()
-
-def _finished(future):
-    "The future, once it is over"
-    future.exception()
-    return future
+            ahead.append(apart.start(job))
+            if len(ahead) > 4*workers: yield apart.finish(*ahead.popleft())
+        while ahead: yield apart.finish(*ahead.popleft())
+    finally: apart.end()
 
 # %% ../../nbs/core/workers.ipynb #eb86fd08
 def failure(
