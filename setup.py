@@ -22,6 +22,7 @@ setup(
     classifiers=[
         f"Development Status :: {statuses[int(cfg['status']) - 1]}",
         f"Intended Audience :: {cfg['audience']}",
+        *[f"Operating System :: {o}" for o in cfg['operating_systems'].splitlines()],
         "Programming Language :: Python :: 3 :: Only",
     ],
     python_requires=f">={cfg['min_python']}",

@@ -105,7 +105,8 @@ def test_workers_work_at_once(tmp_path):
     steps = [step(wait_and_write, 'a', file='one', other='two'), step(wait_and_write, 'b', file='two', other='one')]
     run_steps(steps, tmp_path, workers=2)
 
-def test_threads_are_shared(tmp_path):
+def test_threads_are_shared(tmp_path, monkeypatch):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     s = step(environment)
     before = os.environ.copy()
     for workers, threads in ((64, 1), (1, num_cpus())):
@@ -113,6 +114,13 @@ def test_threads_are_shared(tmp_path):
         run_steps([s], run, workers=workers)
         assert (s.folder(run)/'threads.txt').read_text() == f'{threads}{threads}'
     assert os.environ == before
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_threads_can_be_given(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    s = step(environment)
+    run_steps([s], tmp_path, workers=workers)
+    assert (s.folder(tmp_path)/'threads.txt').read_text() == '33'
 
 def test_a_script_needs_no_guard(tmp_path):
     script = tmp_path/'script.py'

@@ -10,7 +10,7 @@ __all__ = ['BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'pred
 
 # %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
-import tempfile
+import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..core import quiet # before fastai
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from ..core.files import UserError, write_whole
+from ..core.files import UserError, clear_scraps, only_one, write_whole
 from ..core.training import Bfloat16, StopOnNaN, fused, pick_device, write_weights
 from .networks import ARCHS, make_net
 from ..data.dataset import Dataset
@@ -125,9 +125,13 @@ def predict_csv(
     net, about = load_classifier(model, device)
     listed = Dataset.from_csv(csv, 'new', need_labels=False)
     dataset = Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name) # for scoring, any image will do
-    with tempfile.TemporaryDirectory() as tmp:
-        store = build_store(dataset, Path(tmp)/'store', about['size'], progress=progress)
+    images = Path(f'{out}.images')
+    with only_one(f'{out}.lock', f"Another process is writing {out}: wait until it ends, or choose another file."):
+        shutil.rmtree(images, ignore_errors=True)
+        clear_scraps(images.parent, {Path(out).name})
+        store = build_store(dataset, images, about['size'], progress=progress)
         scored = store.index[['row','image_id']].assign(prob=predict(net, store, list(range(len(store)))))
         table = pd.concat([scored, store.rejected[['row','image_id','reason']]]).sort_values('row', ignore_index=True)
-    write_whole(out, table.to_csv(index=False))
+        write_whole(out, table.to_csv(index=False))
+        shutil.rmtree(images)
     return table

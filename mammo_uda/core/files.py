@@ -84,13 +84,13 @@ def write_whole(
 
 # %% ../../nbs/core/files.ipynb #35d52f63
 def clear_scraps(
-    folder: str|Path, # where nobody else is writing
-    name: str='',     # of the one file whose scraps go; all by default
+    folder: str|Path,    # where nobody else is writing
+    names: object=None,  # of the files whose scraps go, in anything that knows `in`; all by default
 ):
     "Remove what killed processes have left of the files that they were writing"
-    scrap = re.compile(re.escape(name) + r'\.\d+\.tmp') if name else re.compile(r'.+\.\d+\.tmp')
     for path in Path(folder).iterdir():
-        if scrap.fullmatch(path.name): path.unlink(missing_ok=True)
+        scrap = re.fullmatch(r'(.+)\.\d+\.tmp', path.name)
+        if scrap and (names is None or scrap[1] in names): path.unlink(missing_ok=True)
 
 # %% ../../nbs/core/files.ipynb #8f97cab5
 def _same(f, path):

@@ -19,7 +19,7 @@ from PIL import Image
 from platformdirs import user_config_path
 from sklearn.model_selection import train_test_split
 
-from ..core.files import UserError
+from ..core.files import UserError, flush
 
 # %% ../../nbs/data/dataset.ipynb #850194a6
 def read_rows(
@@ -94,6 +94,7 @@ def secret_key() -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         new.touch(mode=0o600)
         new.write_text(secrets.token_hex(32))
+        flush(new) # an empty key after a power cut would be everybody's
         try: os.link(new, path) # unlike a rename, this spares the key that another process has made meanwhile
         except FileExistsError: pass
         finally: new.unlink()

@@ -133,8 +133,8 @@ def spacing(self: PixelStore,
 # %% ../../nbs/data/store.ipynb #5b5c2c5e
 def _finish(folder, index, rejected, size, key):
     "Write what stands beside the pixels"
-    index.to_parquet(folder/'index.parquet', index=False)
-    rejected.to_csv(folder/'rejected.csv', index=False)
+    write_whole(folder/'index.parquet', index.to_parquet(index=False))
+    write_whole(folder/'rejected.csv', rejected.to_csv(index=False))
     write_whole(folder/'store.json', json.dumps({'size': size, 'images': len(index), 'key': key}, indent=1))
 
 def _watched(items, total, progress):

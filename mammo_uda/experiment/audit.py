@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from ..classify.learner import load_classifier, predict
-from ..core.files import UserError, write_whole
+from ..core.files import UserError, clear_scraps, write_whole
 from ..data.store import PixelStore
 from .report import LIMITS, figure_png, html_page, make_report, read_manifest
+from .steps import run_lock
 from ..translate.audit import Audit, StoreAudit
 from ..translate.translator import load_translator
 
@@ -81,16 +82,19 @@ def audit_run(
     run = Path(run)
     manifest = read_manifest(run)
     if not manifest['translations']: raise UserError(f"{run} has no translators to audit.")
-    (run/'audit').mkdir(exist_ok=True)
-    audits = [(t, audit_translation(run, manifest, t, device)) for t in manifest['translations']]
-    tables = dict(answers=answers_table(audits))
-    if 'phantoms' in manifest['note']: tables['known'] = known_table(run, manifest, device)
-    for name, table in tables.items(): write_whole(run/'audit'/f'{name}.csv', table.to_csv(index=False))
-    pictures = {f"{t['recipe']}-{t['domain']}-{t['to']}": found for t, found in audits if t['seed'] == 0}
-    for name, found in pictures.items(): write_whole(run/'audit'/f'{name}.png', figure_png(found.plot()))
-    page = write_whole(run/'audit.html', audit_page(tables, list(pictures)))
-    make_report(run) # which names the audit
-    return page
+    with run_lock(run):
+        clear_scraps(run)
+        (run/'audit').mkdir(exist_ok=True)
+        clear_scraps(run/'audit')
+        audits = [(t, audit_translation(run, manifest, t, device)) for t in manifest['translations']]
+        tables = dict(answers=answers_table(audits))
+        if 'phantoms' in manifest['note']: tables['known'] = known_table(run, manifest, device)
+        for name, table in tables.items(): write_whole(run/'audit'/f'{name}.csv', table.to_csv(index=False))
+        pictures = {f"{t['recipe']}-{t['domain']}-{t['to']}": found for t, found in audits if t['seed'] == 0}
+        for name, found in pictures.items(): write_whole(run/'audit'/f'{name}.png', figure_png(found.plot()))
+        page = write_whole(run/'audit.html', audit_page(tables, list(pictures)))
+        make_report(run) # which names the audit
+        return page
 
 # %% ../../nbs/experiment/audit.ipynb #f8a672b5
 EXPLAINED = dict(

@@ -11,7 +11,7 @@ __all__ = ['fingerprint', 'Step', 'in_order', 'check_platform', 'run_lock', 'thr
 # %% ../../nbs/experiment/steps.ipynb #4df4ebce
 import atexit, hashlib, multiprocessing, os, signal, sys, traceback
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -93,13 +93,15 @@ def check_platform():
 # %% ../../nbs/experiment/steps.ipynb #7fdb5b4f
 @contextmanager
 def run_lock(
-    run: str|Path, # folder of the run
+    run: str|Path, # folder of the run, made if need be
 ):
     "Keep other processes from running in this folder"
-    check_platform()
-    busy = f"Another run is at work in {run}: wait until it ends, or choose another folder with --out."
-    with only_one(Path(run)/'.lock', busy):
-        clear_scraps(run)
+    busy = f"Another run is at work in {run}: wait until it ends, or choose another folder."
+    with ExitStack() as stack:
+        try:
+            Path(run).mkdir(parents=True, exist_ok=True)
+            stack.enter_context(only_one(Path(run)/'.lock', busy))
+        except OSError as e: raise UserError(f"{run} cannot be used as the folder of a run ({e.strerror}): give another one.") from None
         yield
 
 # %% ../../nbs/experiment/steps.ipynb #f83de59a
@@ -324,6 +326,7 @@ def make_missing(
     "Make the folders of `steps` that are missing"
     run, plan = Path(run), in_order(steps)
     (run/'steps').mkdir(exist_ok=True)
+    clear_scraps(run)
     todo = [o for o in plan if not o.folder(run).exists()]
     board = _Board(todo, n_there=len(plan) - len(todo))
     with board.bars: _run_missing(todo, run, workers, board, on_done)
@@ -335,6 +338,6 @@ def run_steps(
     on_done: Callable=None, # called in this process with each step that has become whole
 ):
     "Make the folders of `steps` that are missing, alone in the folder of the run"
+    check_platform()
     plan = in_order(steps) # a file that is not there is named before anything is made
-    Path(run).mkdir(parents=True, exist_ok=True)
     with run_lock(run): make_missing(plan, run, workers, on_done)

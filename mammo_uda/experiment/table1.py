@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'RATES', 'COST', 'train_gan', 'synthesise', 'start_classifier', 'fit_classifier', 'finish_classifier',
            'score', 'lengths', 'start_step', 'classifier_steps', 'here', 'translation_steps', 'seed_steps', 'plan',
-           'choose_settings', 'claim_folder', 'gather', 'gather_rejected', 'run_table1', 'tell_rejected']
+           'choose_settings', 'claim_folder', 'gather', 'gather_rejected', 'make_table', 'run_table1', 'tell_rejected']
 
 # %% ../../nbs/experiment/table1.ipynb #5f144145
 import json
@@ -34,7 +34,7 @@ from ..evaluate.scores import write_scores
 from ..evaluate.table1 import Table1
 from .report import make_report
 from .sources import check_sources, prepare_steps
-from .steps import Step, fingerprint, run_steps
+from .steps import Step, check_platform, fingerprint, make_missing, run_lock
 from ..translate.cyclegan import SampleGrid
 from ..translate.recipes import RECIPES, find_recipe, translation_learner
 from ..translate.translator import Translator, load_translator, save_translator, translate_store
@@ -120,6 +120,7 @@ def start_classifier(
     fit_classifier(net, shots(store, split='train'), out, progress, epochs, steps, bs, seed, device,
                    lr=RATES['none' if weights == 'none' else 'foreign'][arch])
     save_classifier(net, out, arch, store.size, trained_on=[store.key])
+    (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #97a45eb4
 def fit_classifier(
@@ -132,11 +133,10 @@ def fit_classifier(
     device: str, # or `None`
     lr: float, # top of the schedule
 ):
-    "One-cycle training that goes on from its checkpoint."
+    "One-cycle training that goes on from its checkpoint; that stays until all that follows is written."
     dls = labelled_dls(items, bs=bs, steps=steps, device=pick_device(device))
     learn = classifier_learner(dls, net, cbs=[Resume(out/'checkpoint.pt', seed), ReportProgress(progress)])
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-    (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #f4eb6f76
 def finish_classifier(
@@ -161,6 +161,7 @@ def finish_classifier(
     save_classifier(net, out, about['arch'], about['size'], **who, trained_on=[s.key for s in dict.fromkeys(i.store for i in items)])
     scores = pd.concat([score(net, s) for s in stores.values()], ignore_index=True)
     write_scores(scores.assign(arch=about['arch'], **who), out/'scores.parquet')
+    (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #d686b7e3
 def score(
@@ -344,6 +345,27 @@ def gather_rejected(
     write_whole(run/'rejected.csv', rejected.to_csv(index=False))
     return rejected
 
+# %% ../../nbs/experiment/table1.ipynb #1417c4b6
+def make_table(
+    run: Path, # folder of the run, locked by the caller
+    settings: dict, # of the run
+    steps: tuple, # from `plan`
+    workers: int, # steps at once
+) -> Table1:
+    "Makes the steps that are missing, the table and the report."
+    stores, _, finals = steps
+    console = get_console()
+    def tell(step):
+        if step.name.startswith('prepare-'): tell_rejected(console, step, run)
+        left = [s for s in finals if not s.folder(run).exists()]
+        if step in finals and left and len(left) % (len(finals)//settings['seeds']) == 0: console.print(gather(run, settings, steps))
+    make_missing(finals, run, workers, tell)
+    gather_rejected(run, stores)
+    table = gather(run, settings, steps)
+    make_report(run)
+    console.print(Text(f"The report is {run/'index.html'}"))
+    return table
+
 # %% ../../nbs/experiment/table1.ipynb #6dc95843
 def run_table1(
     film: str|Path = None, digital: str|Path = None, # the user's CSVs or stores; neither for the phantom
@@ -353,6 +375,7 @@ def run_table1(
     **options, # see `choose_settings`
 ) -> Table1:
     "Makes Table 1: the whole job, or what is missing of it."
+    check_platform()
     file = None if weights in ('none','imagenet') else Path(weights)
     settings = choose_settings(weights='file' if file else weights, **options)
     if workers is not None and workers < 1: raise UserError(f"--workers is {workers}: give at least 1.")
@@ -362,20 +385,10 @@ def run_table1(
         for arch in settings['archs']: make_net(arch, weights)
     if file: settings['weights_file'] = fingerprint(file)
     run = Path(out or Path('runs')/settings['preset'])
-    claim_folder(run, settings)
-    stores, translations, finals = steps = plan(settings, sources, file)
-    console = get_console()
-    def tell(step):
-        if step.name.startswith('prepare-'): tell_rejected(console, step, run)
-        left = [s for s in finals if not s.folder(run).exists()]
-        if step in finals and left and len(left) % (len(finals)//settings['seeds']) == 0: console.print(gather(run, settings, steps))
     gpu = pick_device(settings['device']).type == 'cuda'
-    run_steps(finals, run, workers or (1 if gpu else min(2, os.cpu_count())), tell)
-    gather_rejected(run, stores)
-    table = gather(run, settings, steps)
-    make_report(run)
-    console.print(Text(f"The report is {run/'index.html'}"))
-    return table
+    with run_lock(run):
+        claim_folder(run, settings)
+        return make_table(run, settings, plan(settings, sources, file), workers or (1 if gpu else min(2, os.cpu_count())))
 
 # %% ../../nbs/experiment/table1.ipynb #baf9d950
 def tell_rejected(

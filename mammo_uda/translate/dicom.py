@@ -31,7 +31,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from ..core.files import UnreadableImage, UserError, write_whole
+from ..core.files import UnreadableImage, UserError, clear_scraps, only_one, write_whole
 from ..core.workers import run_apart
 from ..data.dataset import VIEW_CODES, pseudonyms
 from ..data.image import file_spacing, read_image
@@ -302,11 +302,13 @@ def translate_dicom(
     claim_out(source, out)
     base = source if source.is_dir() else source.parent
     names = pseudonyms([p.relative_to(base) for p in files], f'{translator.source}-i')
-    originals = run_apart(read_original, ((p, translator.size, translator.spacing) for p in files))
     uids, rows = defaultdict(generate_uid), []
-    for number, (name, future) in enumerate(zip(names, originals), 1):
-        rows.append(dict(number=number) | write_translation(future, out/f'{name}.dcm', translator, uids, number))
-        if progress: progress(number, len(files))
+    with only_one(out/'.lock', f"Another process is translating into {out}: wait until it ends, or choose another folder."):
+        clear_scraps(out, {f'{name}.dcm' for name in names})
+        originals = run_apart(read_original, ((p, translator.size, translator.spacing) for p in files))
+        for number, (name, future) in enumerate(zip(names, originals), 1):
+            rows.append(dict(number=number) | write_translation(future, out/f'{name}.dcm', translator, uids, number))
+            if progress: progress(number, len(files))
     return pd.DataFrame(rows).astype({'spacing': float})
 
 # %% ../../nbs/translate/dicom.ipynb #2eec5e8d

@@ -16,6 +16,7 @@ from rich.text import Text
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
 from ..experiment.report import make_report
+from ..experiment.steps import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
 from .translation import TranslationViewer
@@ -34,10 +35,11 @@ def write_twins(
 ) -> Path:         # its `index.html`
     "Saves the viewers of a run and names them in its report."
     run = Path(run)
-    _save(Table1Viewer(run), run/'table1-cells.html')
-    viewer = TranslationViewer(run)
-    for domain in DOMAINS:
-        viewer.direction.value = domain
-        _save(viewer, run/f'{domain}.html', 8, 4, 2, 1)
-    _save(TrainingViewer(run), run/'trainings.html')
-    return make_report(run)
+    with run_lock(run):
+        _save(Table1Viewer(run), run/'table1-cells.html')
+        viewer = TranslationViewer(run)
+        for domain in DOMAINS:
+            viewer.direction.value = domain
+            _save(viewer, run/f'{domain}.html', 8, 4, 2, 1)
+        _save(TrainingViewer(run), run/'trainings.html')
+        return make_report(run)
