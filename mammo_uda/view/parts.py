@@ -159,8 +159,9 @@ def menu(
     description: str,
     options: list,         # values, or pairs of text and value
 ) -> Dropdown:
-    "A menu with its name beside it"
-    return Dropdown(description=description, options=options, layout={'width': '200px'})
+    "A menu with its name beside it, as wide as its longest text"
+    return Dropdown(description=description, options=options, layout=dict(width='max-content', max_width='100%'),
+                    style=dict(description_width='initial'))
 
 def filter_menus(
     indexes: list, # tables of stores
