@@ -3,6 +3,7 @@ from mammo_uda.core.files import *
 from mammo_uda.core.training import *
 from mammo_uda.data.image import *
 from mammo_uda.data.standardise import *
+from mammo_uda.data.lists import *
 from mammo_uda.data.dataset import *
 from mammo_uda.data.ddsm import read_ics, read_ljpeg, read_overlay, lesion_mask
 from mammo_uda.data.sets import *

@@ -393,6 +393,12 @@ def test_overlay_in_other_dress(overlay):
 def test_directions_go_clockwise_from_up(code, row, column):
     np.testing.assert_array_equal(follow_chain(7, 20, [code, code]), [(20,7), (20+row,7+column), (20+2*row,7+2*column)])
 
+def test_hidden_files_of_other_systems_are_no_headers(film):
+    path = film()
+    whole = read_ljpeg(path)
+    (path.parent/'._A-1141-1.ics').write_bytes(b'\0\5\x16\7')
+    np.testing.assert_array_equal(read_ljpeg(path), whole)
+
 def test_a_chain_of_one_pixel():
     np.testing.assert_array_equal(follow_chain(7, 20, []), [(20,7)])
 

@@ -1,8 +1,8 @@
 "The public sets: what is read from their lists, and what is refused or left out"
-import os, shutil
+import csv, os, shutil
 from pathlib import Path
 
-import numpy as np, pytest
+import numpy as np, pandas as pd, pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -168,9 +168,11 @@ def test_inbreast_refuses_a_category_it_does_not_know(put, tmp_path, birads):
 
 
 def test_semicolons_keep_lines_and_lose_nothing(put, tmp_path):
-    put('list.csv', '\ufeffA b ; C\n1;\n;\n\n2; x;y\n')
+    put('list.csv', '\ufeffA b ; C\n1;\n;\n\n2; x;\n')
     rows = read_list(tmp_path/'list.csv', {'a_b': 'one', 'c': 'two'})
     assert rows['one'].tolist() == ['1', '2'] and rows['row'].tolist() == [2, 5] and rows['two'].isna().tolist() == [True, False]
+    put('list.csv', '\ufeffA b ; C\n1;\n;\n\n2; x;y\n')
+    with pytest.raises(UserError, match='list.csv, row 5: it has 3 cells and the header has 2'): read_list(tmp_path/'list.csv', {'a_b': 'one'})
 
 
 # ---- VinDr-Mammo
@@ -323,12 +325,15 @@ def test_missing_list_is_one_sentence(tmp_path, name, missing, folder):
     assert str(e.value).endswith('.') and '\n' not in str(e.value)
 
 
-@pytest.mark.parametrize('name, images, missing', [('cbis-ddsm', 'manifest-1', r'\*-T\*_P_\*'), ('inbreast', 'INbreast Release 1.0/AllDICOMs', r'AllDICOMs/\*_\*.dcm'),
-    ('vindr', 'images', 'images'), ('rsna', 'train_images', 'train_images'), ('mias', 'mdb00?.pgm', r'mdb\*.pgm')])
-def test_missing_images_are_one_sentence(put, tmp_path, name, images, missing):
+@pytest.mark.parametrize('name, images, published', [
+    ('cbis-ddsm', 'manifest-1', 'CBIS-DDSM/Mass-Training_P_00001_LEFT_CC'), ('inbreast', 'INbreast Release 1.0/AllDICOMs', 'AllDICOMs/'),
+    ('vindr', 'images', 'images/<study_id>/<image_id>.dicom'), ('rsna', 'train_images', 'train_images/<patient_id>/<image_id>.dcm'),
+    ('mias', 'mdb00?.pgm', 'mdb001.pgm')])
+def test_missing_images_are_one_sentence(put, tmp_path, name, images, published):
     SMALL[name](put)
     for p in tmp_path.glob(images): shutil.rmtree(p) if p.is_dir() else p.unlink()
-    with pytest.raises(UserError, match=f'holds no {missing}: '): SETS[name](tmp_path)
+    with pytest.raises(UserError, match=f'holds none of the images that are listed: .*{published}') as e: SETS[name](tmp_path)
+    assert str(e.value).endswith('.') and '\n' not in str(e.value)
 
 
 @pytest.mark.parametrize('name, file, old, new, column', [
@@ -338,6 +343,126 @@ def test_missing_column_is_named(put, tmp_path, name, file, old, new, column):
     SMALL[name](put)
     (tmp_path/file).write_text((tmp_path/file).read_text().replace(old, new))
     with pytest.raises(UserError, match=f"{Path(file).name} has no column '{column}'"): SETS[name](tmp_path)
+
+
+# ---- copies, hidden files, lists saved again
+
+def as_kaggle(folder):
+    "CBIS-DDSM in the layout of Kaggle's copy: csv/ and jpeg/<series>/<name>.jpg, with crops and masks that only dicom_info.csv tells apart"
+    (folder/'csv').mkdir()
+    for p in folder.glob('*.csv'): p.rename(folder/'csv'/p.name)
+    series = ['full mammogram images', 'cropped images', 'ROI mask images', '']
+    rows = [f'CBIS-DDSM/jpeg/1.2.{i}/1-00{i}.jpg,Mass-Training_P_0canary_LEFT_CC,{o}\n' for i, o in enumerate(series)]
+    rows.append('CBIS-DDSM/jpeg/1.2.0/2-001.jpg,Mass-Training_P_0canary_LEFT_CC_1,ROI mask images\n')
+    (folder/'csv'/'dicom_info.csv').write_text('image_path,PatientID,SeriesDescription\n' + ''.join(rows))
+    for row in rows:
+        path = folder/row.split(',')[0].removeprefix('CBIS-DDSM/')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+def put_kaggle(put, tmp_path):
+    def row(i, patient, pathology):
+        return cbis_row(patient, 'LEFT', 'CC', 'mass', 3, pathology, 'Mass-Training').replace('1.3.6/000000', f'1.2.{i}/000000')
+    put_cbis(put, mass_train=row(0, 'P_1', 'MALIGNANT') + row(1, 'P_2', 'BENIGN') + row(3, 'P_3', 'BENIGN'))
+    as_kaggle(tmp_path)
+
+@pytest.mark.parametrize('folder', ['', 'cbis/kaggle'])
+def test_kaggles_copy_of_cbis_is_joined_by_its_series(put, tmp_path, capsys, folder):
+    put_kaggle(lambda path, text='': put(Path(folder)/path, text), tmp_path/folder)
+    d = cbis_ddsm(tmp_path)
+    paths = dict(zip(d.table['path'], d.table['label']))
+    start = f'{folder}/' if folder else ''
+    assert paths[f'{start}jpeg/1.2.0/1-000.jpg'] == 1 and f'{start}jpeg/1.2.3/1-003.jpg' in paths # the one without a description is no crop
+    assert not any('1.2.1/' in p and p.endswith('jpg') or '2-001' in p for p in paths)
+    assert "cbis-ddsm: this is Kaggle's copy: its JPEG have 256 levels of grey" in capsys.readouterr().out
+
+def test_cbis_takes_no_mask_that_lies_with_a_film(put, tmp_path):
+    put_small_cbis(put)
+    case = 'CBIS-DDSM/Mass-Training_P_0canary_LEFT_CC/07-20-2016-DDSM-NA-1'
+    for series in ('1.000000-ROI mask images-1', '1.000000-cropped images-2'): put(f'manifest-1/{case}/{series}/1-1.dcm')
+    assert film('Mass-Training_P_0canary_LEFT_CC') in cbis_ddsm(tmp_path).table['path'].tolist()
+    put(film('Mass-Training_P_0canary_LEFT_CC').replace('1-1.dcm', '1-2.dcm'))
+    with pytest.raises(UserError, match='holds 2 files that Mass-Training_P_0canary_LEFT_CC/.* may be, such as'): cbis_ddsm(tmp_path)
+
+COPIES = { # set -> the image of the first row as published, and what copies call it
+    'cbis-ddsm': (film('Mass-Training_P_0canary_LEFT_CC'), ['png/Mass-Training_P_0canary_LEFT_CC.png', 'x/Mass-Training_P_0canary_LEFT_CC/1-1.jpg']),
+    'inbreast': ('INbreast Release 1.0/AllDICOMs/00_P0canary_MG_L_ML_ANON.dcm', ['INbreast Release 1.0/AllPNGs/00_P0canary_MG_L_ML_ANON.png', 'png/00.png', 'INbreast Release 1.0/00.jpeg']),
+    'vindr': ('images/P0canary/i0.dicom', ['images/P0canary/i0.png', 'images_png/P0canary/i0.PNG', 'images_png/P0canary_i0.png', 'deep/images/P0canary/i0.dicom', 'images/i0.dcm']),
+    'rsna': ('train_images/P0canary/10.dcm', ['train_images/P0canary/10.png', 'train_images/P0canary_10.png', 'train_images_processed_512/P0canary/10.png',
+             'P0canary_10.png', 'train_images/train_images/P0canary/10.dcm', 'jpg/10.jpg']),
+    'mias': ('mdb001.pgm', ['png/mdb001.png', 'MDB001.PGM', 'all-mias/mdb001.jpg', 'mdb001.tif']),
+    'ddsm': ('normals/case0001/A_P0canary_1.LEFT_CC.LJPEG', ['normals/case0001/a_p0canary_1.left_cc.ljpeg', 'normals/case0001/A_P0canary_1.LEFT_CC.png', 'png/A_P0canary_1.LEFT_CC.png'])}
+
+def put_copy(put, folder, name, copy):
+    "A set of which only one image is there, under another name"
+    SMALL[name](put)
+    for p in folder.rglob('*'):
+        if p.is_file() and p.suffix.lower() in ('.dcm', '.dicom', '.pgm', '.ljpeg'): p.unlink()
+    put(copy)
+
+@pytest.mark.parametrize('name, copy', [(name, copy) for name, (_, copies) in COPIES.items() for copy in copies])
+def test_one_rule_finds_copies_in_every_set(put, tmp_path, name, copy):
+    SMALL[name](put)
+    put(COPIES[name][0])
+    label = dict(zip(SETS[name](tmp_path).table['path'], SETS[name](tmp_path).table['label']))
+    put_copy(put, tmp_path, name, copy)
+    d = SETS[name](tmp_path)
+    found = {str((d.folder/p).resolve().relative_to(tmp_path)): l for p, l in zip(d.table['path'], d.table['label']) if (d.folder/p).exists()}
+    first = next(iter(label.values()))
+    assert found == {copy: first}, name
+
+def test_an_original_that_is_lost_is_not_replaced_by_a_copy(put, tmp_path):
+    put_rsna(put)
+    (tmp_path/'train_images/P0canary/10.dcm').unlink()
+    for i in range(3): put(f'train_images_processed_512/P{i//2}canary/1{i}.png')
+    d = rsna(tmp_path)
+    assert [(d.folder/p).exists() for p in d.table['path']] == [False, True, True] and set(d.table['path'].str[-4:]) == {'.dcm'}
+
+def test_two_copies_are_one_sentence(put, tmp_path):
+    put_copy(put, tmp_path, 'rsna', 'train_512/P0canary/10.png')
+    put('train_1024/P0canary/10.png')
+    with pytest.raises(UserError, match='holds 2 files that train_images/P0canary/10.dcm may be, such as train_1024/.* and train_512/') as e: rsna(tmp_path)
+    assert '\n' not in str(e.value)
+
+def test_png_of_inbreast_without_patients_are_said(put, tmp_path, capsys):
+    put_copy(put, tmp_path, 'inbreast', 'INbreast Release 1.0/AllPNGs/00.png')
+    put('INbreast Release 1.0/AllPNGs/10_P0canary_MG_R_ML_ANON.png')
+    inbreast(tmp_path)
+    assert 'inbreast: the names of 1 of 8 images tell no patient, so each counts as one of her own' in capsys.readouterr().out
+
+LISTS = {'cbis-ddsm': '*_set.csv', 'inbreast': 'INbreast.csv', 'vindr': 'breast-level_annotations.csv', 'rsna': 'train.csv', 'mias': 'Info.txt', 'ddsm': '*.ics'}
+
+@pytest.mark.parametrize('name', SETS)
+def test_hidden_files_of_other_systems_are_never_looked_at(put, tmp_path, name, capsys):
+    SMALL[name](put)
+    before, said = SETS[name](tmp_path).table, capsys.readouterr().out
+    for p in [p for p in tmp_path.rglob('*') if p.is_file()]: p.with_name(f'._{p.name}').write_bytes(b'\0\5\x16\7')
+    pd.testing.assert_frame_equal(SETS[name](tmp_path).table, before)
+    assert capsys.readouterr().out == said
+
+@pytest.mark.parametrize('name', LISTS)
+@pytest.mark.parametrize('change', [str.upper, str.lower, str.title])
+def test_names_of_lists_are_found_whatever_their_capitals(put, tmp_path, name, change):
+    SMALL[name](put)
+    before = SETS[name](tmp_path).table
+    for p in list(tmp_path.rglob(LISTS[name])): p.rename(p.with_name(change(p.name)))
+    pd.testing.assert_frame_equal(SETS[name](tmp_path).table.drop(columns='path'), before.drop(columns='path'))
+
+@pytest.mark.parametrize('name', [name for name, pattern in LISTS.items() if pattern.endswith('csv')])
+@pytest.mark.parametrize('separator, encoding', [(';', 'utf-8-sig'), ('\t', 'utf-16'), ('|', 'cp1252'), (',', 'utf-16')])
+def test_published_lists_saved_again_say_the_same(put, tmp_path, name, separator, encoding):
+    SMALL[name](put)
+    before = SETS[name](tmp_path).table
+    for p in list(tmp_path.rglob(LISTS[name])):
+        with open(p, newline='') as f: rows = list(csv.reader(f, delimiter=';' if name=='inbreast' else ','))
+        rows = [[cell.replace('.0', ',0') if separator != ',' and cell.replace('.', '').isdigit() else cell for cell in row] for row in rows]
+        with open(p, 'w', encoding=encoding, newline='') as f: csv.writer(f, delimiter=separator).writerows(rows)
+    pd.testing.assert_frame_equal(SETS[name](tmp_path).table, before)
+
+@pytest.mark.parametrize('name', SETS)
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path, name):
+    (tmp_path/'list.csv').write_text('a,b\n1,2\n')
+    with pytest.raises(UserError, match='list.csv is a file: give the folder of the set; .*[.]$'): SETS[name](tmp_path/'list.csv')
 
 
 # ---- to the pixels

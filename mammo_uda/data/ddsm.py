@@ -58,7 +58,7 @@ def number_after(
     return int(found[1]) if found else None
 
 # %% ../../nbs/data/ddsm.ipynb #9fab8b85
-VIEW_LINE = r'LINES ([1-9]\d{0,4}) PIXELS_PER_LINE ([1-9]\d{0,4}) BITS_PER_PIXEL (\d\d?) RESOLUTION (\d+\.?\d*) (NON_)?OVERLAY'
+VIEW_LINE = r'LINES ([1-9]\d{0,4}) PIXELS_PER_LINE ([1-9]\d{0,4}) BITS_PER_PIXEL (\d\d?) RESOLUTION (\d{1,4}\.?\d*) (NON_)?OVERLAY'
 
 def parse_ics(
     text: str, # from `tidy_text`
@@ -242,7 +242,7 @@ def header_beside(
     path: Path, # image in the folder of its case
 ) -> Case:
     "The header of the case that a file belongs to"
-    found = [p for p in path.parent.iterdir() if p.suffix.lower() == '.ics']
+    found = [p for p in path.parent.iterdir() if p.suffix.lower() == '.ics' and not p.name.startswith('.')]
     if len(found) != 1: raise UnreadableImage(f'{len(found) or "no"} .ics headers beside it where one is needed')
     return parse_ics(tidy_text(found[0]))
 
