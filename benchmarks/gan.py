@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastai.callback.core import Callback
 
-from mammo_uda.core.training import Bfloat16, native_bfloat16, seed_all
+from mammo_uda.core.training import Precision, native_bfloat16, seed_all
 from mammo_uda.data.blocks import shots, unpaired_dls
 from mammo_uda.data.phantom import DOMAINS, phantom_store
 from mammo_uda.translate.losses import HistoryPool
@@ -140,7 +140,7 @@ def curves(stores, device, steps=500, last=100, seeds=3):
             else:
                 log = Terms()
                 learn = translation_learner(dls, 'uda-plain', **net, cbs=log)
-                if name == 'ours, float32': learn.remove_cb(Bfloat16)
+                if name == 'ours, float32': learn.remove_cb(Precision)
                 with learn.no_bar(), learn.no_logging(): learn.fit(1)
                 terms = log.terms
             rows += [dict(what=name, seed=seed) | {k: float(v.detach()) for k, v in step.items()} for step in terms[-last:]]

@@ -1,12 +1,10 @@
-"A whole run: what it must never do, and that it goes on where it stopped"
-import json, os, signal, subprocess, sys
+"A whole run: what it must never do; that it goes on where it stopped is in test_resume.py"
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammo_uda.cli import app
@@ -50,47 +48,6 @@ def test_target_labels_change_nothing_but_the_score(stores, tmp_path):
     np.testing.assert_array_equal(seen.prob, turned.prob)
     digital = seen.test_domain == 'digital'
     assert (seen.label[digital] != turned.label[digital]).all()
-
-KILLED = """
-import os, signal, sys, json
-from pathlib import Path
-from mammo_uda.experiment.table1 import train_gan
-film, digital, out, at, settings = sys.argv[1:]
-def progress(done, total):
-    if done == int(at): os.kill(os.getpid(), signal.SIGKILL)
-train_gan(Path(out), progress, film=Path(film), digital=Path(digital), **json.loads(settings))
-"""
-
-@pytest.mark.parametrize('recipe, steps, at', [('uda', 2, 5), ('uda-matched', 2, 4), ('uda-plain', None, 29)])
-def test_a_killed_cyclegan_ends_as_it_would_have(stores, tmp_path, recipe, steps, at):
-    settings = GAN | dict(recipe=recipe, steps=steps)
-    train_gan(folder(tmp_path/'whole'), silent, **stores, **settings)
-    broken = folder(tmp_path/'broken')
-    killed = subprocess.run([sys.executable, '-c', KILLED, *map(str, stores.values()), str(broken), str(at), json.dumps(settings)])
-    assert killed.returncode == -signal.SIGKILL and (broken/'checkpoint.pt').exists()
-    done = []
-    train_gan(broken, lambda n, total: done.append(n), **stores, **settings)
-    assert 1 < done[0] <= at # it went on
-    for way in ('film-digital','digital-film'):
-        whole, again = [load_file(tmp_path/k/way/'translator.safetensors') for k in ('whole','broken')]
-        assert all((whole[k] == again[k]).all() for k in whole)
-    assert (tmp_path/'whole'/'losses.csv').read_text() == (broken/'losses.csv').read_text()
-    assert len(pd.read_csv(broken/'losses.csv')) == GAN['epochs']
-    grids = [{o.name: o.read_bytes() for o in (tmp_path/k).glob('sample-*.png')} for k in ('whole','broken')]
-    assert grids[0] and grids[0] == grids[1]
-
-def test_a_checkpoint_that_is_half_written_is_not_taken_for_whole(stores, tmp_path, monkeypatch):
-    def stop(done, total):
-        if done == 3: raise KeyboardInterrupt
-    out = folder(tmp_path/'gan')
-    with pytest.raises(KeyboardInterrupt): train_gan(out, stop, **stores, **GAN)
-    before = (out/'checkpoint.pt').read_bytes()
-    def cut(state, path):
-        Path(path).write_bytes(before[:100])
-        raise KeyboardInterrupt
-    monkeypatch.setattr(torch, 'save', cut)
-    with pytest.raises(KeyboardInterrupt): train_gan(out, silent, **stores, **GAN)
-    assert (out/'checkpoint.pt').read_bytes() == before
 
 def test_a_loss_that_is_no_number_is_one_sentence(stores, tmp_path, monkeypatch):
     monkeypatch.setitem(table1.RATES['none'], 'alexnet_bn', 1e30)

@@ -27,7 +27,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from ..core.files import UserError, clear_scraps, only_one, write_whole
-from ..core.training import Bfloat16, StopOnNaN, fused, pick_device, write_weights
+from ..core.training import Precision, StopOnNaN, fused, pick_device, write_weights
 from .networks import ARCHS, make_net
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
@@ -65,7 +65,7 @@ def classifier_learner(
 ) -> Learner:
     "A fastai learner for a classifier; `learn.fit_one_cycle(n)` trains it."
     return Learner(dls, net.to(memory_format=torch.channels_last), BalancedLoss(negatives_per_positive(dls.train_ds.items)), lr=lr,
-                   opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05, cbs=[Bfloat16(), StopOnNaN(), *L(cbs)])
+                   opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05, cbs=[Precision(), StopOnNaN(), *L(cbs)])
 
 # %% ../../nbs/classify/learner.ipynb #cecfbdf8
 @torch.no_grad()

@@ -7,7 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'RATES', 'COST', 'train_gan', 'synthesise', 'start_classifier', 'fit_classifier', 'finish_classifier',
            'score', 'lengths', 'start_step', 'classifier_steps', 'here', 'translation_steps', 'seed_steps', 'plan',
-           'choose_settings', 'claim_folder', 'gather', 'gather_rejected', 'make_table', 'run_table1', 'tell_rejected']
+           'choose_settings', 'claim_folder', 'run_precision', 'gather', 'gather_rejected', 'make_table', 'run_table1',
+           'tell_rejected']
 
 # %% ../../nbs/experiment/table1.ipynb #5f144145
 import json
@@ -26,7 +27,7 @@ from rich.text import Text
 from ..classify.learner import classifier_learner, load_classifier, predict, save_classifier
 from ..classify.networks import ARCHS, make_net, quick_batchnorm
 from ..core.files import UserError, printable, write_whole
-from ..core.training import ReportProgress, Resume, pick_device, seed_all
+from ..core.training import ReportProgress, Resume, native_precision, pick_device, seed_all, trained_in
 from ..data.blocks import labelled_dls, shots, unpaired_dls
 from ..data.phantom import DOMAINS
 from ..data.store import PixelStore, check_size
@@ -72,6 +73,7 @@ def train_gan(
     device: str, # or `None`
     classifier: Path = None, # folder of one that a recipe needs
     source: str = None, # domain that the classifier was trained on
+    precision: str = None, # 'bfloat16' or 'float32'; `None` for what the device multiplies natively
     **net, # widths and depths, see `translation_learner`
 ):
     "Trains a Cycle-GAN and keeps its two translators."
@@ -81,9 +83,11 @@ def train_gan(
     judge = classifier and (load_classifier(classifier, device)[0], source)
     cbs = [Resume(out/'checkpoint.pt', seed), ReportProgress(progress), SampleGrid(out, max(1, epochs//5)), Watch(out/'watch.csv', max(1, epochs//20)), KeepLosses(out/'losses.csv')]
     learn = translation_learner(dls, recipe, **net, classifier=judge, cbs=cbs)
+    learn.precision.asked = precision
     with learn.no_bar(), learn.no_logging(): learn.fit_flat_lin(epochs)
     for (a, b), store, G in zip((DOMAINS, DOMAINS[::-1]), stores, (learn.model.G_AB, learn.model.G_BA)):
-        translator = Translator(G, a, b, store.size, [s.key for s in stores], store.spacing(split='train'))
+        translator = Translator(G, a, b, store.size, [s.key for s in stores], store.spacing(split='train'),
+                                trained_in(learn))
         save_translator(translator, out/f'{a}-{b}')
     (out/'checkpoint.pt').unlink(missing_ok=True)
 
@@ -113,13 +117,14 @@ def start_classifier(
     seed: int, # of the training
     device: str, # or `None`
     file: Path = None, # with the weights to start from
+    precision: str = None, # 'bfloat16' or 'float32'; `None` for what the device multiplies natively
 ):
     "Trains a classifier on the source."
     seed_all(seed)
     store, net = PixelStore(store), make_net(arch, file or weights)
-    fit_classifier(net, shots(store, split='train'), out, progress, epochs, steps, bs, seed, device,
-                   lr=RATES['none' if weights == 'none' else 'foreign'][arch])
-    save_classifier(net, out, arch, store.size, trained_on=[store.key])
+    used = fit_classifier(net, shots(store, split='train'), out, progress, epochs, steps, bs, seed, device,
+                          RATES['none' if weights == 'none' else 'foreign'][arch], precision)
+    save_classifier(net, out, arch, store.size, precision=used, trained_on=[store.key])
     (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/table1.ipynb #97a45eb4
@@ -132,11 +137,14 @@ def fit_classifier(
     seed: int, # of the training
     device: str, # or `None`
     lr: float, # top of the schedule
-):
+    precision: str = None, # 'bfloat16' or 'float32'; `None` for what the device multiplies natively
+) -> str: # the precision that was used
     "One-cycle training that goes on from its checkpoint; that stays until all that follows is written."
     dls = labelled_dls(items, bs=bs, steps=steps, device=pick_device(device))
     learn = classifier_learner(dls, net, cbs=[Resume(out/'checkpoint.pt', seed), ReportProgress(progress)])
+    learn.precision.asked = precision
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
+    return trained_in(learn)
 
 # %% ../../nbs/experiment/table1.ipynb #f4eb6f76
 def finish_classifier(
@@ -149,6 +157,7 @@ def finish_classifier(
     seed: int, # of the training
     device: str, # or `None`
     translated: Path = None, # folder with the synthesised store; `None` for the baseline
+    precision: str = None, # 'bfloat16' or 'float32'; `None` for what the device multiplies natively
 ):
     "Trains a classifier to its end by one method and scores the test images of both domains."
     net, about = load_classifier(started, device)
@@ -156,9 +165,12 @@ def finish_classifier(
     stores = {'film': PixelStore(film), 'digital': PixelStore(digital)}
     items = shots(stores[source], split='train')
     if translated: items += shots(PixelStore(translated/'synthesised'))
-    fit_classifier(net, items, out, progress, epochs, steps, bs, seed+1000, device, lr=RATES['own'][about['arch']])
+    used = fit_classifier(net, items, out, progress, epochs, steps, bs, seed+1000, device,
+                          RATES['own'][about['arch']], precision)
     who = dict(train_domain=source, method=method, seed=seed)
-    save_classifier(net, out, about['arch'], about['size'], **who, trained_on=[s.key for s in dict.fromkeys(i.store for i in items)])
+    keys = [s.key for s in dict.fromkeys(i.store for i in items)]
+    save_classifier(net, out, about['arch'], about['size'], **who, trained_on=keys,
+                    precision=used, started_in=about.get('precision'))
     scores = pd.concat([score(net, s) for s in stores.values()], ignore_index=True)
     write_scores(scores.assign(arch=about['arch'], **who), out/'scores.parquet')
     (out/'checkpoint.pt').unlink(missing_ok=True)
@@ -181,7 +193,8 @@ def lengths(
     settings: dict, # of the run
 ) -> dict:
     "What both parts of a classifier's training have in common."
-    return dict(steps=settings['classifier']['steps'], bs=settings['classifier']['bs'], seed=seed, device=settings['device'])
+    common = {k: settings[k] for k in ('device','precision')} | {k: settings['classifier'][k] for k in ('steps','bs')}
+    return common | dict(seed=seed)
 
 def start_step(
     stores: dict, # domain to the `Step` that prepares it
@@ -229,7 +242,8 @@ def translation_steps(
     settings: dict, # of the run
 ) -> dict: # (recipe, source domain) to the `Step` that synthesises from it
     "Train a Cycle-GAN and translate both ways."
-    common = dict(**settings['gan'], recipe=recipe, seed=seed, device=settings['device'])
+    where = {k: settings[k] for k in ('device','precision')}
+    common = settings['gan'] | where | dict(recipe=recipe, seed=seed)
     both = Step(f'gan-{recipe}-{seed}', here('train_gan'), common, stores, weight=20.)
     def own(source): return Step(f'gan-{recipe}-{source}-{seed}', here('train_gan'), common | dict(source=source), stores | dict(classifier=started[source]), weight=20.)
     def translate(source, target):
@@ -292,8 +306,7 @@ def choose_settings(
     for a in settings['archs']:
         if a not in ARCHS: raise UserError(f"--arch {a} is unknown: choose from {', '.join(ARCHS)}.")
     for name in settings['recipes']: find_recipe(name)
-    pick_device(device)
-    return settings
+    return settings | dict(precision=native_precision(pick_device(device)))
 
 # %% ../../nbs/experiment/table1.ipynb #66ff97a8
 def claim_folder(
@@ -312,6 +325,19 @@ def claim_folder(
         if there.get(k) != settings.get(k):
             raise UserError(f"--out {run} holds a run with {k} {there.get(k)}, not {settings.get(k)}: give another folder, or the same settings.")
     if there != settings: write_whole(path, json.dumps(settings, indent=1)) # other seeds
+
+# %% ../../nbs/experiment/table1.ipynb #3cf9b19c
+def run_precision(
+    run: Path, # folder of the run, which may not be there yet
+    native: str, # what this device computes in by itself
+) -> str: # 'bfloat16' or 'float32'
+    "What the trainings of a run compute in."
+    try: begun = json.loads((run/'settings.json').read_text())['precision']
+    except (OSError, ValueError, KeyError, TypeError): return native # `claim_folder` says what is wrong
+    if begun == 'bfloat16' != native:
+        raise UserError(f"--out {run} was begun in bfloat16, which this processor does not multiply natively: "
+                        "go on on a machine that does, or give another folder and begin in float32.")
+    return begun if begun in ('bfloat16','float32') else native
 
 # %% ../../nbs/experiment/table1.ipynb #1257eae5
 def gather(
@@ -387,6 +413,7 @@ def run_table1(
     run = Path(out or Path('runs')/settings['preset'])
     gpu = pick_device(settings['device']).type == 'cuda'
     with run_lock(run):
+        settings['precision'] = run_precision(run, settings['precision'])
         claim_folder(run, settings)
         return make_table(run, settings, plan(settings, sources, file), workers or (1 if gpu else min(2, os.cpu_count())))
 

@@ -24,7 +24,7 @@ from fastai.learner import Learner, Metric
 from fastai.torch_core import params
 
 from ..core.files import write_whole
-from ..core.training import Bfloat16, StopOnNaN, fused
+from ..core.training import Precision, StopOnNaN, fused
 from ..data.blocks import UnpairedDataLoaders
 from .losses import CycleLoss, CycleOutput, HistoryPool
 
@@ -97,7 +97,7 @@ def gan_learner(
     "A fastai learner for two domains."
     def split(m): return [params(nn.ModuleList(g)) for g in ([n for k, n in m.named_children() if k[0] != 'D'], (m.D_A, m.D_B))]
     learn = Learner(dls, model, loss_func=loss_func, lr=lr, splitter=split, moms=None, opt_func=fused(torch.optim.Adam, betas=(.5,.999)),
-                    metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), Bfloat16(), StopOnNaN(), *L(cbs)])
+                    metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), Precision(), StopOnNaN(), *L(cbs)])
     learn.recorder.train_metrics, learn.recorder.valid_metrics = True, False
     return learn
 
@@ -123,9 +123,10 @@ class SampleGrid(Callback):
         n: int = 3, # images of each domain
     ): store_attr()
 
+    def before_fit(self): self.run = not hasattr(self, 'lr_finder')
+
     def after_epoch(self):
-        skipped = hasattr(self.learn, 'resume') and self.epoch < self.resume._skip_to # its picture is there, and this model is a later one
-        if skipped or (self.epoch+1) % self.every: return
+        if (self.epoch+1) % self.every: return
         picture = io.BytesIO()
         plt.imsave(picture, sample_grid(self.model, self.dls.images, self.n), cmap='gray', vmin=0, vmax=1)
         write_whole(Path(self.folder)/f'sample-{self.epoch+1:04}.png', picture.getvalue())

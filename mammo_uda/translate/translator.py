@@ -43,8 +43,10 @@ class Translator:
         size: int, # px of the images it was trained on
         trained_on: tuple = (), # keys of the stores it was trained on
         spacing: float = None, # mm a pixel of the source's training images, the median; `None` if they did not tell
+        precision: str = None, # 'bfloat16' or 'float32', what it was trained in; `None` if nothing is known
     ):
         self.net, self.source, self.target, self.size, self.trained_on, self.spacing = net.eval(), source, target, size, tuple(trained_on), spacing
+        self.precision = precision
 
     def __repr__(self): return f"Translator from {self.source} to {self.target}, {self.size} px"
 
@@ -65,8 +67,10 @@ def save_translator(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(translator.net, folder/'translator.safetensors')
-    about = dict(source=translator.source, target=translator.target, size=translator.size, range=[-1, 1], generator=type(translator.net).__name__, settings=translator.net.settings,
-                 spacing=translator.spacing, trained_on=translator.trained_on, version=version('mammo_uda'))
+    about = dict(source=translator.source, target=translator.target, size=translator.size, range=[-1, 1],
+                 generator=type(translator.net).__name__, settings=translator.net.settings,
+                 spacing=translator.spacing, precision=translator.precision,
+                 trained_on=translator.trained_on, version=version('mammo_uda'))
     write_whole(folder/'translator.json', json.dumps(about, indent=1))
 
 # %% ../../nbs/translate/translator.ipynb #f0bc097b
@@ -80,7 +84,8 @@ def load_translator(
         about = json.loads((folder/'translator.json').read_text())
         net = GENERATORS[about['generator']](**about['settings'])
         net.load_state_dict(load_file(folder/'translator.safetensors'))
-        return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'], about['trained_on'], about.get('spacing'))
+        return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'], about['trained_on'],
+                          about.get('spacing'), about.get('precision'))
     except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} holds no translator: pass a folder with translator.json and translator.safetensors.") from None
     except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as e:
         raise UserError(f"The translator in {folder} is damaged ({type(e).__name__}): make it again.") from None

@@ -191,7 +191,9 @@ class Watch(Callback):
         settle: int = 100, # steps before the contrast is judged
     ): store_attr()
 
-    def before_fit(self): self.samples = [sample_images(shots, self.n) for shots in self.dls.images]
+    def before_fit(self):
+        self.run = not hasattr(self, 'lr_finder')
+        self.samples = [sample_images(shots, self.n) for shots in self.dls.images]
 
     def ways(self):
         "Name, images, images of the target and generator of both ways."
@@ -241,7 +243,8 @@ class KeepLosses(Callback):
         path: str|Path, # of the table to write, a CSV
     ): store_attr()
 
+    def before_fit(self): self.run = not hasattr(self, 'lr_finder')
+
     def after_epoch(self):
-        history = self.resume.history
-        if len(history) != self.epoch+1: return # an epoch that was skipped
-        write_whole(self.path, pd.DataFrame(history, columns=self.recorder.metric_names[1:-1]).to_csv(index=False))
+        losses = pd.DataFrame(self.resume.history, columns=self.recorder.metric_names[1:-1])
+        write_whole(self.path, losses.to_csv(index=False))
