@@ -224,7 +224,7 @@ class Resume(Callback):
 
     def before_fit(self):
         self.run, self.first, self.kept = not hasattr(self, 'lr_finder'), None, None
-        if not hasattr(self.learn, 'skip_done'): self.learn.add_cb(SkipDone())
+        self.learn.remove_cbs(SkipDone).add_cb(SkipDone(self))
 
     def begin(self):
         "Finds the first epoch to train."
@@ -300,28 +300,29 @@ def restore(self:Resume,
 class SkipDone(Callback):
     "Leaves out the epochs that `Resume` found done, and seeds the others."
     order = -20 # before all others
-    def __init__(self): self.silent = []
+    def __init__(self, done:Resume): store_attr()
+    def before_fit(self): self.silent = []
 
     def before_epoch(self):
-        if not (hasattr(self, 'resume') and self.resume.kept and self.epoch == self.resume.first): return
+        if not self.done.learn or self.done.kept is None or self.epoch != self.done.first: return
         for cb in self.silent: cb.run = True
-        curves, self.silent = self.resume.kept['curves'], []
+        curves, self.silent = self.done.kept['curves'], []
         self.recorder.lrs, self.recorder.iters = curves['lrs'].tolist(), curves['iters']
         self.recorder.losses = list(curves['losses'])
 
     def before_train(self):
-        if not (hasattr(self, 'resume') and self.resume.run): return
-        if self.resume.first is None: self.resume.begin()
-        if self.epoch < self.resume.first: self.skip()
-        seed_all(self.resume.seed, self.epoch)
-        self.dls.train.rng.seed(f'{self.resume.seed} {self.epoch}')
+        if not (self.done.learn and self.done.run): return # it may have been for one fit only
+        if self.done.first is None: self.done.begin()
+        if self.epoch < self.done.first: self.skip()
+        seed_all(self.done.seed, self.epoch)
+        self.dls.train.rng.seed(f'{self.done.seed} {self.epoch}')
 
     def skip(self):
         "Passes this epoch."
         loud = (SkipDone, Resume, *defaults.callbacks)
         if self.epoch == 0: self.silent = [cb for cb in self.learn.cbs if cb.run and not isinstance(cb, loud)]
         for cb in self.silent: cb.run = False
-        if self.resume.kept: self.recorder.log += L(self.resume.kept['history'][self.epoch])
+        if self.done.kept: self.recorder.log += L(self.done.kept['history'][self.epoch])
         raise CancelEpochException
 
 # %% ../../nbs/core/training.ipynb #048f09ca
