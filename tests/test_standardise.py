@@ -2,6 +2,7 @@
 import os
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
+from hypothesis import example, given, settings, strategies as st
 from mammo_uda.core.files import UnreadableImage
 from mammo_uda.data.image import read_image
 from mammo_uda.data.standardise import (Frame, NoBreast, apply_frame, border_depth, breast_mask, film_area, find_frame,
@@ -202,6 +203,68 @@ def test_large_images_are_shrunk_first_and_look_the_same():
     assert shrink(image, 64).shape == (267,267) and shrink(image, 256).shape == image.shape
     alike = np.corrcoef(standardise(image, 64).ravel(), apply_frame(image, find_frame(image), 64).ravel())[0,1]
     assert alike > .99
+
+KINDS = 'constant', 'noise', 'breast', 'framed', 'symmetric', 'stripes'
+
+def any_image(rows, cols, kind, low, high, negative, seed):
+    "An image of that kind whose grey levels lie from `low` to `high`"
+    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:rows,:cols]
+    if kind == 'constant': image = np.full((rows,cols), .5)
+    elif kind == 'stripes': image = (x//(1+seed%7)%2).astype(float)
+    elif kind in ('breast','framed'): image = mlo(rows, cols, seed=seed)[0]
+    else: image = rng.random((rows,cols))
+    if kind == 'symmetric': image = np.maximum(image, image[:,::-1])
+    if kind == 'framed': image[:1+rows//20] = image[:,cols-1-cols//15:] = 1
+    if seed % 2: image = image[:,::-1]
+    if negative: image = 1-image
+    return (low + (high-low)*image).astype(np.float32)
+
+def check_standard(image, size):
+    "What is promised of any image: refused in a sentence, or given, and the same for the mirrored image"
+    mirrored = image[:,::-1]
+    try: out = standardise(image, size)
+    except UnreadableImage:
+        with pytest.raises(UnreadableImage): standardise(mirrored, size)
+        return False
+    assert out.shape == (size,size) and out.dtype == np.float32 and np.isfinite(out).all()
+    assert out.min() >= 0 and out.max() <= 1
+    np.testing.assert_array_equal(standardise(mirrored, size), out)
+    small = shrink(image, size)
+    frame = find_frame(small)
+    assert not out[apply_frame(np.ones_like(small), frame, size) == 0].any()
+    return True
+
+images = dict(rows=st.integers(3,160), cols=st.integers(3,160), kind=st.sampled_from(KINDS), seed=st.integers(0,99),
+              low=st.floats(0,1), high=st.floats(0,1), negative=st.booleans(), size=st.sampled_from([8,32,33,96]))
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(**images)
+@example(rows=3, cols=3, kind='noise', seed=0, low=0, high=1, negative=False, size=32)
+@example(rows=3, cols=160, kind='breast', seed=0, low=0, high=1, negative=False, size=32)
+@example(rows=160, cols=3, kind='framed', seed=1, low=0, high=1, negative=True, size=32)
+@example(rows=700, cols=601, kind='framed', seed=1, low=0, high=1, negative=False, size=32) # blocks that do not fit
+def test_any_image_is_refused_or_given_and_so_is_its_mirror_image(rows, cols, kind, low, high, negative, seed, size):
+    check_standard(any_image(rows, cols, kind, low, high, negative, seed), size)
+
+@pytest.mark.parametrize('shape', [(6000,6000),(6000,3),(3,6000),(4999,2001)])
+def test_large_images_keep_the_same_promises(shape):
+    assert check_standard(any_image(*shape, 'breast', 0, 1, False, 0), 64) == (min(shape) > 3)
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(rows=st.integers(64,300), cols=st.integers(64,300), seed=st.integers(0,99), framed=st.booleans(), gain=st.floats(.4,1))
+def test_a_breast_is_found_upside_down_and_again(rows, cols, seed, framed, gain):
+    image = any_image(rows, cols, 'framed' if framed else 'breast', 0, gain if not framed else 1, False, seed)
+    assert overlap(breast_mask(image[::-1])[::-1], breast_mask(image)) > .98
+    once = standardise(image, 96)
+    assert np.abs(standardise(once, 96)-once).mean() < .02
+
+@pytest.mark.parametrize('wrong', [np.nan, np.inf, -1, 2])
+@pytest.mark.parametrize('where', [np.s_[:], np.s_[40,40]])
+def test_grey_levels_that_are_none_are_refused(wrong, where):
+    image = breast()[0]
+    image[where] = wrong
+    for one in image, image[:,::-1], image[::-1]:
+        with pytest.raises(UnreadableImage, match='grey levels must be numbers from 0'): standardise(one, 16)
 
 def real(name, n):
     if 'MAMMO_UDA_DATA' not in os.environ: pytest.skip('MAMMO_UDA_DATA is not set')

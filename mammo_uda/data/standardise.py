@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/standardise.html.md"""
 
 # %% auto #0
 __all__ = ['work_size', 'NoBreast', 'resize', 'border_slack', 'bright_depth', 'edge_line', 'border_depth', 'film_area', 'tissue',
-           'largest_region', 'label_pixels', 'breast_mask', 'Frame', 'is_second', 'find_frame', 'block_side', 'shrink',
-           'apply_frame', 'fit_breast', 'standardise', 'read_standard']
+           'opened', 'largest_region', 'label_pixels', 'check_levels', 'breast_mask', 'Frame', 'is_second',
+           'find_frame', 'block_side', 'shrink', 'apply_frame', 'fit_breast', 'standardise', 'read_standard']
 
 # %% ../../nbs/data/standardise.ipynb #8b0bc776
 from dataclasses import dataclass
@@ -94,18 +94,28 @@ def tissue(
     smooth /= np.maximum(ndimage.gaussian_filter(area.astype(np.float32), 1), .01)
     return area & (smooth > filters.threshold_li(smooth[area]))
 
+# %% ../../nbs/data/standardise.ipynb #a3b1c0e0
+def opened(
+    mask: np.ndarray, # bool [H, W]
+    radius: int,      # px, of the disc
+    outside: bool,    # what lies beyond the edges
+) -> np.ndarray:      # bool [H, W]
+    "`mask` without the parts that are thinner than a disc"
+    wide = np.pad(mask, 2*radius, constant_values=outside)
+    inner = np.s_[2*radius:2*radius+mask.shape[0], 2*radius:2*radius+mask.shape[1]]
+    return ndimage.binary_opening(wide, morphology.disk(radius))[inner]
+
 # %% ../../nbs/data/standardise.ipynb #c9efce43
 def largest_region(
     mask: np.ndarray, # bool [H, W]
     area: np.ndarray, # bool [H, W], within film borders
 ) -> np.ndarray:      # bool [H, W]
     "The largest connected region of `mask`, freed of thin parts, its holes filled"
-    opened = morphology.isotropic_opening(np.pad(mask, 1), 3)[1:-1,1:-1]
-    regions = measure.label(opened)
-    if not regions.any(): return opened
+    regions = measure.label(opened(mask, 3, False))
+    if not regions.any(): return regions > 0
     core = regions == np.bincount(regions.flat)[1:].argmax()+1
-    corners = morphology.isotropic_opening(mask | ~area, 3) & area & morphology.isotropic_dilation(core, 3)
-    return ndimage.binary_fill_holes(core | corners)
+    corners = opened(mask | ~area, 3, True) & ndimage.binary_dilation(core, morphology.disk(3))
+    return ndimage.binary_fill_holes(core | corners & area)
 
 # %% ../../nbs/data/standardise.ipynb #a3b1c0d8
 def label_pixels(
@@ -115,20 +125,25 @@ def label_pixels(
 ) -> np.ndarray:        # bool [H, W]
     "What of `region` is a bright label that sticks out of the breast"
     bright,reach = image > .6, 8
-    filled = np.pad(region | ~area, reach, constant_values=True)
-    bumps = measure.label(region & ~morphology.isotropic_opening(filled, reach)[reach:-reach,reach:-reach])
+    bumps = measure.label(region & ~opened(region | ~area, reach, True))
     labels = np.isin(bumps, [o.label for o in measure.regionprops(bumps, bright) if o.intensity_mean > 1/3])
     return labels | ndimage.binary_dilation(labels, iterations=reach, mask=region & bright)
 
 # %% ../../nbs/data/standardise.ipynb #ace7100a
 work_size = 128 # pixels of the longer side in which the outline is searched
 
+def check_levels(
+    image: np.ndarray, # [H, W]
+):
+    "Refuse what is no image from 0 to 1, but for a rounding error"
+    if not (image.min() > -1e-5 and image.max() < 1+1e-5): # NaN is neither
+        raise UnreadableImage('grey levels must be numbers from 0 (air) to 1 (densest)')
+
 def breast_mask(
     image: np.ndarray, # float [H, W], 0 = air, 1 = densest
 ) -> np.ndarray:       # bool [H, W]
     "Where the breast is"
-    if not (image.min() > -.001 and image.max() < 1.001): # NaN is neither
-        raise UnreadableImage('grey levels must be numbers from 0 (air) to 1 (densest)')
+    check_levels(image)
     area,scale = film_area(image), min(1, work_size/max(image.shape))
     shape = [max(1, round(side*scale)) for side in image.shape]
     small,inner = resize(image, shape), resize(area, shape) > .99
@@ -219,6 +234,7 @@ def fit_breast(
     size: int,         # pixels a side of the result
 ) -> tuple:            # float32 [size, size]; Frame it was found in; how many pixels of `image`, along a side, make one of the result
     "The breast of `image` at one size, how it lay, and how much it was reduced"
+    check_levels(image) # a wrong level could hide in a block
     if is_second(image):
         breast,frame,reduced = fit_breast(image[:,::-1], size)
         return breast, frame.mirrored(), reduced
