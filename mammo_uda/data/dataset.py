@@ -20,6 +20,7 @@ from platformdirs import user_config_path
 from sklearn.model_selection import train_test_split
 
 from ..core.files import UserError, flush, visible_files
+from .image import text_in
 from .lists import check_columns, check_ids, check_rows, read_rows
 
 # %% ../../nbs/data/dataset.ipynb #77fa70bf
@@ -243,9 +244,9 @@ def read_header(
     "What a DICOM header says about the image"
     with warnings.catch_warnings(action='ignore'): # they repeat what is in the header
         ds = pydicom.dcmread(path, stop_before_pixels=True)
-        says = {column: next((str(ds[tag].value) for tag in tags if ds.get(tag)), None) for column, tags in HEADER.items()}
-    if says['laterality'] not in ('L','R'): says['laterality'] = None # 'U' and 'B' tell no side
-    return says
+        says = {column: next(filter(None, (text_in(ds, tag) for tag in tags)), None) for column, tags in HEADER.items()}
+    side = (says['laterality'] or '').upper()
+    return says | {'laterality': MEANINGS['laterality'].get(side)} # 'U' and 'B' tell no side
 
 # %% ../../nbs/data/dataset.ipynb #8ac87e46
 def _meant(name, found):

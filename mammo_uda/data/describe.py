@@ -6,9 +6,9 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/describe.html.md"""
 
 # %% auto #0
 __all__ = ['LEVELS', 'ALIKE', 'GROUPS', 'THUMBNAIL', 'FIGURES', 'ADVICE', 'TOGETHER', 'known', 'age_group', 'image_table',
-           'counts', 'split_leaks', 'first_copy', 'thumbnails', 'alike', 'near_duplicates', 'fold_ranks', 'fold_auroc',
-           'patient_bootstrap', 'group_model', 'thumbnail_model', 'shortcut_inputs', 'shortcuts', 'leak_warnings',
-           'copy_warnings', 'shortcut_warnings', 'Description', 'describe']
+           'counts', 'used_range', 'split_leaks', 'first_copy', 'thumbnails', 'alike', 'near_duplicates', 'fold_ranks',
+           'fold_auroc', 'patient_bootstrap', 'group_model', 'thumbnail_model', 'shortcut_inputs', 'shortcuts',
+           'leak_warnings', 'copy_warnings', 'shortcut_warnings', 'Description', 'reading_notes', 'describe']
 
 # %% ../../nbs/data/describe.ipynb #adad19a1
 import hashlib, html, textwrap
@@ -75,6 +75,16 @@ def counts(
     t['positive'] = t['label'].astype('Float64')
     found = pd.concat([_count(t, column) for column in ['domain', 'label', *LEVELS]], ignore_index=True)
     return found.sort_values('domain', kind='stable', ignore_index=True)[['domain', 'what', 'value', 'images', 'patients', 'positive']]
+
+# %% ../../nbs/data/describe.ipynb #ddebde1d
+def used_range(
+    *stores: PixelStore,
+) -> pd.DataFrame: # columns `domain, images, lowest, median, highest`: the brightest pixel of an image, 0..1
+    "How far up the range the images come"
+    chunks = (store[i:i+256] for store in stores for i in range(0, len(store), 256))
+    brightest = pd.Series(np.concatenate([chunk.max((1, 2)) for chunk in chunks]), name='brightest')
+    found = brightest.groupby(image_table(*stores)['domain'])
+    return found.agg(images='size', lowest='min', median='median', highest='max').reset_index()
 
 # %% ../../nbs/data/describe.ipynb #8610b407
 def split_leaks(
@@ -264,6 +274,8 @@ class Description:
     leaks: pd.DataFrame      # from `split_leaks`
     duplicates: pd.DataFrame # from `near_duplicates`
     shortcuts: pd.DataFrame  # from `shortcuts`
+    ranges: pd.DataFrame     # from `used_range`
+    reading: list            # from `reading_notes`
 
     @property
     def notes(self) -> list: return [f"{domain}: what tells the label cannot be checked ({note})."
@@ -273,13 +285,25 @@ class Description:
     def warnings(self) -> list: return leak_warnings(self.leaks) + copy_warnings(self.duplicates) + shortcut_warnings(self.shortcuts)
 
 # %% ../../nbs/data/describe.ipynb #876aceed
+def reading_notes(
+    *stores: PixelStore,
+) -> list: # sentences
+    "What was assumed when the images were read, counted by kind"
+    return [f"{domain}: {note}." for store in stores for domain in store.index['domain'][:1] for note in store.notes()]
+
 def describe(
     *stores: PixelStore, # one or more, of one or more domains
 ) -> Description:
     "Look at data before training on them"
-    return Description(counts(*stores), split_leaks(*stores), near_duplicates(*stores), shortcuts(*stores))
+    return Description(counts(*stores), split_leaks(*stores), near_duplicates(*stores), shortcuts(*stores),
+                       used_range(*stores), reading_notes(*stores))
 
 # %% ../../nbs/data/describe.ipynb #69d6902a
+def _percent(ranges):
+    "Shares of the range as they are printed"
+    columns = ['lowest', 'median', 'highest']
+    return ranges.assign(**{c: ranges[c].map('{:.0%}'.format) for c in columns})
+
 def _figure_texts(figures):
     "Figures as they are printed"
     f = figures[figures['note']=='']
@@ -295,13 +319,15 @@ def _copy_texts(copies):
 @patch
 def _sentences(self: Description):
     "Titles and the sentences under them"
-    return {'Warnings': self.warnings or ['none']} | ({'Not checked': self.notes} if self.notes else {})
+    further = {'Not checked': self.notes, 'Assumed when they were read': self.reading}
+    return {'Warnings': self.warnings or ['none']} | {title: texts for title, texts in further.items() if texts}
 
 @patch
 def _tables(self: Description):
     "Titles and the tables under them, as texts"
     share = ['' if pd.isna(p) else f'{p:.0%}' for p in self.counts['positive']]
     return {'Images': self.counts.assign(positive=share), 'Patients': self.leaks.rename(columns=lambda c: c.replace('_', ' ')),
+            'Brightest pixel, of the range': _percent(self.ranges),
             f'Pairs of copies: {len(self.duplicates)}': _copy_texts(self.duplicates),
             'The label without the disease': _figure_texts(self.shortcuts)}
 

@@ -56,6 +56,6 @@ def ingest_notes(
     index, rejected, twins = store.index, store.rejected, same_pixels(store)
     notes = [f"{len(index)} images of {index['patient'].nunique()} patients are in the store as {index['domain'].iloc[0]}, {len(rejected)} could not be used."]
     if len(rejected): notes.append(f"rejected.csv says why; the first is row {rejected['row'][0]}: {rejected['reason'][0]}.")
-    if index['side_guessed'].any(): notes.append(f"{index['side_guessed'].sum()} images have no side in the list; it was taken from their pixels.")
+    notes += [f"{note[0].upper()}{note[1:]}." for note in store.notes()]
     if len(twins): notes.append(f"{len(twins)} images repeat the pixels of another patient; the first is row {twins['other_row'][0]}, which repeats row {twins['row'][0]}.")
     return notes

@@ -7,17 +7,20 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/standardise.html.md"""
 # %% auto #0
 __all__ = ['work_size', 'NoBreast', 'resize', 'border_slack', 'bright_depth', 'edge_line', 'border_depth', 'film_area', 'tissue',
            'opened', 'largest_region', 'label_pixels', 'check_levels', 'breast_mask', 'Frame', 'is_second',
-           'find_frame', 'block_side', 'shrink', 'apply_frame', 'fit_breast', 'standardise', 'read_standard']
+           'find_frame', 'block_side', 'shrink', 'apply_frame', 'fit_breast', 'standardise', 'Standard',
+           'read_standard']
 
 # %% ../../nbs/data/standardise.ipynb #8b0bc776
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import ndimage, stats
 from skimage import filters, measure, morphology
 from ..core.files import UnreadableImage
-from .image import file_spacing, read_image
+from .image import LEFT_OUT, file_spacing, read_noted
 
 # %% ../../nbs/data/standardise.ipynb #e2a562e6
 class NoBreast(UnreadableImage):
@@ -250,12 +253,23 @@ def standardise(
     return fit_breast(image, size)[0]
 
 # %% ../../nbs/data/standardise.ipynb #04855a71
+class Standard(NamedTuple):
+    "One file, standardised"
+    image: np.ndarray # float32 [size, size]
+    side: str         # 'L' or 'R', the breast it seems to be
+    notes: tuple      # what was assumed, kinds of `mammo_uda.data.image.NOTES`
+    spacing: float    # mm a pixel of `image`; NaN where unknown
+
 def read_standard(
-    path: str|Path,      # image file
-    photometric: str,    # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
-    size: int,           # pixels a side of the result
-    spacing: float=None, # mm a pixel of the file, where the list says it
-) -> tuple:              # float32 [size, size]; 'L' or 'R', the breast it seems to be; mm a pixel of the result, NaN where unknown
-    "One file, standardised, the side that its pixels show, and their size"
-    image,frame,reduced = fit_breast(read_image(path, photometric), size)
-    return image, 'R' if frame.flip else 'L', reduced*(spacing or file_spacing(path))
+    path: str|Path,           # image file
+    photometric: str,         # 'MONOCHROME1', 'MONOCHROME2' or None: what the list says about it
+    size: int,                # pixels a side of the result
+    spacing: float=None,      # mm a pixel of the file, where the list says it
+    without: Iterable[str]=() # kinds of `mammo_uda.data.image.LEFT_OUT` to refuse
+) -> Standard:
+    "One file, standardised, the side that its pixels show, what was assumed, and the size of a pixel"
+    image,notes = read_noted(path, photometric)
+    for kind in without:
+        if kind in notes: raise UnreadableImage(LEFT_OUT[kind])
+    image,frame,reduced = fit_breast(image, size)
+    return Standard(image, 'R' if frame.flip else 'L', tuple(notes), reduced*(spacing or file_spacing(path)))

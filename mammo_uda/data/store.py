@@ -20,6 +20,7 @@ from fastcore.all import patch
 from ..core.files import UnreadableImage, UserError, content_key, reserve, whole_folder, write_whole
 from .dataset import Dataset, rows_where
 from ..core.workers import failure, run_apart
+from .image import LEFT_OUT, note_sentence
 from .standardise import read_standard
 
 # %% ../../nbs/data/store.ipynb #e1263e88
@@ -96,7 +97,8 @@ class PixelStore:
     @cached_property
     def index(self) -> pd.DataFrame:
         index = pd.read_parquet(self.folder/'index.parquet')
-        return index if 'spacing' in index else index.assign(spacing=np.nan) # not known of phantoms
+        unknown = {'spacing': np.nan, 'notes': ''} # of phantoms, and of stores that are older than the column
+        return index.assign(**{column: value for column, value in unknown.items() if column not in index})
 
     @cached_property
     def rejected(self) -> pd.DataFrame: return pd.read_csv(self.folder/'rejected.csv')
@@ -190,16 +192,20 @@ def why_not(
 
 def read_all(
     dataset: Dataset,
-    size: int,         # px
-    workers: int=None, # processes; None: one a core
-    first: int=0,      # row to begin with
-) -> Iterator[tuple]:  # yields (float32 [size,size], side, mm a pixel, None) or (None, None, None, reason), in order
+    size: int,                         # px
+    workers: int=None,                 # processes; None: one a core
+    without: Iterable[str]=(*LEFT_OUT,), # notes of images to leave out
+    first: int=0,                      # row to begin with
+) -> Iterator[tuple]: # yields (float32 [size,size], side, notes, mm a pixel, None) or (None, None, None, None, reason), in order
     "Read the images of a data set on several cores"
     table = dataset.table.reindex(columns=['path','photometric','spacing'])[first:].astype(object)
-    jobs = ((dataset.folder/path, photometric, size, spacing) for path, photometric, spacing in table.where(table.notna(), None).itertuples(index=False))
+    rows = table.where(table.notna(), None).itertuples(index=False)
+    jobs = ((dataset.folder/path, photometric, size, spacing, without) for path, photometric, spacing in rows)
     for future in run_apart(read_standard, jobs, workers):
-        reason = why_not(future)
-        yield (None, None, None, reason) if reason else (*future.result(), None)
+        if reason := why_not(future): yield None, None, None, None, reason
+        else:
+            image, side, notes, spacing = future.result()
+            yield image, side, '; '.join(notes), spacing, None
 
 # %% ../../nbs/data/store.ipynb #21ce4bfd
 def fill_side(
@@ -210,7 +216,7 @@ def fill_side(
     return index.drop(columns='seen').assign(laterality=index['laterality'].fillna(index['seen'].astype('string')), side_guessed=missing)
 
 # %% ../../nbs/data/store.ipynb #8044439f
-READ = ['seen', 'spacing', 'reason'] # what is noted of each file: the side that it shows, mm a pixel, why there is no image
+READ = ['seen', 'notes', 'spacing', 'reason'] # kept of each file: the side that it shows, what was assumed, mm a pixel, why there is no image
 
 def read_before(
     path: Path, # file of lines that a stopped attempt may have left
@@ -228,15 +234,16 @@ def read_pixels(
     size: int,          # px
     workers: int,       # processes; None: one a core
     progress: Callable, # called with (done, total) after each image, or None
+    without: Iterable,  # notes of images to leave out
 ) -> tuple:             # (a list of `READ` for each file, hash of the pixels)
     "Read the files that have not been read yet"
-    key, total, lines = content_key([READ, size, dataset.table.to_csv()]), len(dataset), tmp/'read.jsonl'
+    key, total, lines = content_key([READ, size, [*without], dataset.table.to_csv()]), len(dataset), tmp/'read.jsonl'
     read = read_before(lines, key)
     kept = sum(reason is None for *_, reason in read)
     write_whole(lines, '\n'.join([key, *map(json.dumps, read), '']))
     with open(lines, 'a') as f:
         def images():
-            for image, *rest in read_all(dataset, size, workers, first=len(read)):
+            for image, *rest in read_all(dataset, size, workers, without, first=len(read)):
                 if image is not None: yield image
                 read.append(rest)
                 f.write(json.dumps(rest) + '\n')
@@ -253,14 +260,27 @@ def build_store(
     size: int,               # px
     workers: int=None,       # processes; None: one a core
     progress: Callable=None, # called with (done, total) after each image
+    without: Iterable[str]=(*LEFT_OUT,), # notes of images to leave out
 ) -> PixelStore:
     "Read and standardise every image of a data set, once"
     check_size(size)
     with whole_folder(folder, go_on=True) as tmp:
-        read, digest = read_pixels(dataset, tmp, size, workers, progress)
+        read, digest = read_pixels(dataset, tmp, size, workers, progress, without)
         table = dataset.table.assign(**pd.DataFrame(read, columns=READ, dtype=object).astype({'spacing': float}))
         rejected = table[table['reason'].notna()]
         check_kept(dataset.table, rejected, dataset.name)
         index = fill_side(table.drop(rejected.index).drop(columns=['path','reason']).reset_index(drop=True))
         _finish(tmp, index, rejected[REJECTED], size, content_key([size, digest, index.to_csv()]))
     return PixelStore(folder)
+
+# %% ../../nbs/data/store.ipynb #cae6130a
+@patch
+def notes(self: PixelStore) -> list: # sentences without a full stop
+    "What was assumed when the images were read, and what was left out, counted by kind"
+    kinds = self.index['notes'].str.split('; ').explode()
+    counted = kinds[kinds != ''].value_counts()
+    left = self.rejected['reason'].value_counts()
+    guessed = int(self.index.get('side_guessed', pd.Series(dtype=bool)).sum())
+    return [f"{left[why]} images were left out: {why}" for why in LEFT_OUT.values() if why in left] + \
+           [note_sentence(note, n) for note, n in counted.items()] + \
+           [f"{guessed} images have no side in the list; it was taken from their pixels"]*(guessed > 0)

@@ -31,10 +31,10 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from ..core.files import UnreadableImage, UserError, clear_scraps, only_one, write_whole
+from ..core.files import UnreadableImage, UserError, clear_scraps, only_one, visible_files, write_whole
 from ..core.workers import run_apart
 from ..data.dataset import VIEW_CODES, pseudonyms
-from ..data.image import file_spacing, read_image
+from ..data.image import file_spacing, note_sentence, read_noted
 from ..data.standardise import fit_breast
 from ..data.store import to_uint16, why_not
 from .translator import Translator
@@ -118,6 +118,7 @@ class Original:
     flip: bool # it was turned, and must be turned back
     spacing: float # mm a pixel of `image`; NaN if unknown
     kept: Header # see `kept_header`
+    notes: list # what was assumed when it was read
     patient: str # of the header, not yet a pseudonym
     study: str
     series: str
@@ -129,14 +130,14 @@ def read_original(
 ) -> Original:
     "Reads a file at the spacing of the training."
     if not is_dicom(path): raise UnreadableImage('not a DICOM file')
-    image, mm = read_image(path), file_spacing(path)
+    (image, notes), mm = read_noted(path), file_spacing(path)
     breast, frame, reduced = fit_breast(image, size)
     side = side_at(size, mm*reduced, spacing)
     if side != size: breast, frame, reduced = fit_breast(image, side)
     with warnings.catch_warnings(action='ignore'): # they repeat what is in the header
         ds = dcmread(path, stop_before_pixels=True)
         ids = [str(ds.get(tag) or '') for tag in ('PatientID', 'StudyInstanceUID', 'SeriesInstanceUID')]
-        return Original(breast, frame.flip, mm*reduced, kept_header(ds), *ids)
+        return Original(breast, frame.flip, mm*reduced, kept_header(ds), notes, *ids)
 
 # %% ../../nbs/translate/dicom.ipynb #ae7d0c6a
 WARNING = 'SYNTHESISED, NOT FOR DIAGNOSIS'
@@ -257,11 +258,11 @@ def dicom_files(
 ) -> list: # of Path, in order of their names
     "The files to translate."
     def is_one(p):
-        try: return p.is_file() and p.name != 'DICOMDIR' and (p.suffix.lower() in ('.dcm','.dicom') or is_dicom(p))
+        try: return p.name != 'DICOMDIR' and (p.suffix.lower() in ('.dcm','.dicom') or is_dicom(p))
         except OSError: return True # a file that cannot be opened is one that failed
     if source.is_file(): return [source]
     if not source.exists(): raise UserError(f"{source} does not exist: give a DICOM file or a folder of them.")
-    files = sorted(filter(is_one, source.rglob('*')))
+    files = list(filter(is_one, visible_files(source)))
     if not files: raise UserError(f"{source} holds no DICOM files: give a DICOM file or a folder of them.")
     return files
 
@@ -281,13 +282,13 @@ def write_translation(
     translator: Translator,
     uids: dict, # gives the new UID of a study or series
     number: int, # of the image
-) -> dict: # file, spacing, reason
+) -> dict: # file, spacing, reason, notes
     "Translates one file, or says why it cannot be."
-    if reason := why_not(future): return dict(file=None, spacing=None, reason=reason)
+    if reason := why_not(future): return dict(file=None, spacing=None, reason=reason, notes=[])
     original = future.result()
     patient, = pseudonyms([original.patient or f'only {path.stem}'], f'{translator.source}-p')
     write_whole(path, translated_file(original, translator, patient, uids, number))
-    return dict(file=path.name, spacing=original.spacing, reason=None)
+    return dict(file=path.name, spacing=original.spacing, reason=None, notes=original.notes)
 
 # %% ../../nbs/translate/dicom.ipynb #80e8fc7a
 def translate_dicom(
@@ -295,7 +296,7 @@ def translate_dicom(
     source: str|Path, # DICOM file, or folder of them
     out: str|Path, # folder for the results
     progress: Callable = None, # called with (files done, files in all)
-) -> pd.DataFrame: # a row a file: number in the order of names, name of the new file, mm a pixel, reason if there is none
+) -> pd.DataFrame: # a row a file: number in the order of names, name of the new file, mm a pixel, reason if there is none, what was assumed
     "Translates DICOM files to DICOM files."
     source, out = Path(source), Path(out)
     files = dicom_files(source)
@@ -321,4 +322,6 @@ def translation_notes(
     if len(failed) == len(done): raise UserError(f"None of the {len(done)} files could be translated. {reasons[0]}")
     unknown = (done['reason'].isna() & done['spacing'].isna()).sum()
     spacing = [f"{unknown} do not say how large their pixels are; their breasts were brought to the size of the training's images."]*bool(unknown)
-    return reasons + spacing + [f"{len(done)-len(failed)} files were translated, {len(failed)} could not be."]
+    assumed = done['notes'].explode().value_counts()
+    noted = [f"Of the files, {note_sentence(note, n)}." for note, n in assumed.items()]
+    return reasons + spacing + noted + [f"{len(done)-len(failed)} files were translated, {len(failed)} could not be."]
