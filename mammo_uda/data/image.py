@@ -7,11 +7,11 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/image.html.md"""
 # %% auto #0
 __all__ = ['LARGEST', 'NOTES', 'NUMBERS', 'TABLES', 'LEFT_OUT', 'MAGNIFIED', 'IMAGE_TYPES', 'MODIFIERS', 'said', 'text_in',
            'number_in', 'table_entries', 'table_in', 'look_up', 'table_top', 'modality', 'window', 'full_range',
-           'first_window', 'voi', 'numbers_in', 'padding', 'grey_levels', 'render', 'check_area', 'refuse',
-           'coding_name', 'check_decoder', 'bits_below', 'lies_low', 'moved_down', 'stored_pixels', 'note_sentence',
-           'few_bits', 'pixel_notes', 'is_empty', 'table_notes', 'header_notes', 'view_modifiers', 'view_notes',
-           'read_dicom', 'one_channel', 'picture_pixels', 'read_picture', 'read_any', 'read_noted', 'read_image',
-           'header_spacing', 'file_spacing']
+           'first_window', 'voi', 'numbers_in', 'padding', 'all_bits', 'bits_below', 'lies_low', 'moved_down',
+           'grey_levels', 'render', 'check_area', 'refuse', 'coding_name', 'check_decoder', 'about_pixels',
+           'stored_pixels', 'note_sentence', 'few_bits', 'pixel_notes', 'is_empty', 'table_notes', 'header_notes',
+           'view_modifiers', 'view_notes', 'read_dicom', 'one_channel', 'picture_pixels', 'read_picture', 'read_any',
+           'read_noted', 'read_image', 'header_spacing', 'file_spacing']
 
 # %% ../../nbs/data/image.ipynb #43385c67
 import warnings
@@ -169,6 +169,37 @@ def padding(
     among = [pixels, numbers_in(pixels, ds), pixels.view(f'i{pixels.itemsize}'), pixels.view(f'u{pixels.itemsize}')]
     return np.any([(low <= o) & (o <= high) for o in among], axis=0)
 
+# %% ../../nbs/data/image.ipynb #7ea75f38
+def all_bits(
+    pixels: np.ndarray, # [H, W], as decoded
+) -> np.ndarray:        # unsigned [H, W]
+    "Pixels as unsigned numbers, with all of their bits"
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('='))
+    return native.view(f'u{native.itemsize}')
+
+def bits_below(
+    ds: Header, # DICOM header
+) -> int:
+    "How many bits of a pixel lie below its number, by the header"
+    high = number_in(ds, 'HighBit')
+    below = 0 if high is None else int(high) + 1 - ds.BitsStored
+    return below if 0 < below <= ds.BitsAllocated - ds.BitsStored else 0
+
+def lies_low(
+    pixels: np.ndarray, # unsigned [H, W]
+    ds: Header,         # DICOM header
+) -> bool:
+    "Do the pixels hold their numbers in the lowest bits, whatever the header says?"
+    return bool(pixels.max() < 2**ds.BitsStored and (pixels & 2**bits_below(ds) - 1).any())
+
+def moved_down(
+    pixels: np.ndarray, # [H, W], as decoded
+    ds: Header,         # DICOM header
+) -> np.ndarray:        # unsigned [H, W], the number in the lowest bits
+    "Pixels with nothing below their number"
+    whole = all_bits(pixels)
+    return whole >> bits_below(ds) if bits_below(ds) and not lies_low(whole, ds) else whole
+
 # %% ../../nbs/data/image.ipynb #3a24bf01
 def grey_levels(
     pixels: np.ndarray,    # as they can be stored, with all of their bits, of any shape
@@ -191,9 +222,8 @@ def render(
     "Stored numbers as the header says they should be seen"
     unsigned = np.dtype(f'u{stored.dtype.itemsize}')
     if stored.dtype.kind not in 'iu' or unsigned.itemsize > 2: raise UnreadableImage('pixels of more than 16 bits')
-    native = stored.dtype.newbyteorder('=')
     every = np.arange(2**(8*unsigned.itemsize), dtype=unsigned)
-    return grey_levels(every, ds, photometric)[np.asarray(stored, native).view(unsigned)]
+    return grey_levels(every, ds, photometric)[moved_down(stored, ds)]
 
 # %% ../../nbs/data/image.ipynb #1015e9e8
 LARGEST = 2**27 # pixels; a mammogram has at most 2**25
@@ -232,45 +262,30 @@ def check_decoder(
     except NotImplementedError as e:
         raise UnreadableImage(f'no decoder for {coding_name(uid)}; convert the file, for example with gdcmconv --raw') from e
 
-# %% ../../nbs/data/image.ipynb #7ea75f38
-def bits_below(
-    ds: Header, # DICOM header
-) -> int:
-    "How many bits of a pixel lie below its number, by the header"
-    high = number_in(ds, 'HighBit')
-    below = 0 if high is None else int(high) + 1 - ds.BitsStored
-    return below if 0 < below <= ds.BitsAllocated - ds.BitsStored else 0
-
-def lies_low(
-    pixels: np.ndarray, # unsigned [H, W]
-    ds: Header,         # DICOM header
-) -> bool:
-    "Do the pixels hold their numbers in the lowest bits, whatever the header says?"
-    return bool(pixels.max() < 2**ds.BitsStored and (pixels & 2**bits_below(ds) - 1).any())
-
-def moved_down(
-    pixels: np.ndarray, # [H, W], as decoded
-    ds: Header,         # DICOM header
-) -> np.ndarray:        # [H, W], the number in the lowest bits
-    "Pixels with nothing below their number"
-    whole = pixels.view(pixels.dtype.str.replace('i', 'u'))
-    return whole >> bits_below(ds) if bits_below(ds) and not lies_low(whole, ds) else pixels
-
 # %% ../../nbs/data/image.ipynb #0f14faa9
+def about_pixels(
+    ds: Header, # DICOM file
+) -> dict:
+    "What pydicom must know to decode one picture, from tags that every file must have"
+    return dict(rows=ds.Rows, columns=ds.Columns, bits_allocated=ds.BitsAllocated, bits_stored=ds.BitsStored,
+                pixel_representation=ds.PixelRepresentation, photometric_interpretation=ds.PhotometricInterpretation,
+                samples_per_pixel=int(number_in(ds, 'SamplesPerPixel') or 1), number_of_frames=1,
+                pixel_keyword='PixelData', pixel_vr=ds['PixelData'].VR)
+
 def stored_pixels(
     ds: Header,  # DICOM file
-) -> np.ndarray: # [H, W], with all of their bits; the number lies in the lowest `BitsStored`
+) -> np.ndarray: # [H, W], with all of their bits
     "Decoded pixels of a DICOM file"
     uid = ds.file_meta.TransferSyntaxUID
     check_decoder(uid)
-    options = dict(number_of_frames=1, correct_unused_bits=False, decoding_plugin=PLUGIN if uid in CODECS else 'pydicom')
-    try: pixels,_ = get_decoder(uid).as_array(ds, **options)
+    plugin = PLUGIN if uid in CODECS else 'pydicom'
+    try: pixels,_ = get_decoder(uid).as_array(ds.PixelData, decoding_plugin=plugin, correct_unused_bits=False, **about_pixels(ds))
     except RuntimeError as e: # it holds what the decoder said
         for known in WRONG_SIZE,WRONG_BITS:
             if known in str(e): raise UnreadableImage(known) from e
         raise
     if pixels.shape != (ds.Rows, ds.Columns): raise UnreadableImage(WRONG_SIZE)
-    return moved_down(pixels, ds)
+    return pixels
 
 # %% ../../nbs/data/image.ipynb #a276953d
 NOTES = {
@@ -304,17 +319,17 @@ def pixel_notes(
     ds: Header,         # DICOM header
 ) -> list:              # notes
     "What was assumed about the pixels of a DICOM file"
-    unsigned = np.dtype(f'u{pixels.itemsize}')
-    seen = np.zeros(2**(8*unsigned.itemsize), bool)
-    seen[np.asarray(pixels, pixels.dtype.newbyteorder('=')).view(unsigned)] = True
-    found = np.flatnonzero(seen).astype(unsigned)
+    lowest = moved_down(pixels, ds)
+    seen = np.zeros(2**(8*lowest.itemsize), bool)
+    seen[lowest] = True
+    found = np.flatnonzero(seen).astype(lowest.dtype)
     found = found[~padding(found, ds)]
     if not len(found): return []
     numbers = numbers_in(found, ds)
-    above = (numbers != found).any() and (numbers.astype(unsigned) != found).any()
-    low = bits_below(ds) and lies_low(pixels, ds)
+    above = (found >= 2**ds.BitsStored) & (numbers.astype(found.dtype) != found)
+    low = bits_below(ds) and lies_low(all_bits(pixels), ds)
     by_type = not (table_in(ds, 'ModalityLUTSequence') or table_in(ds, 'VOILUTSequence') or first_window(ds))
-    return ['bits-above']*bool(above) + ['bits-low']*bool(low) + (few_bits(numbers, ds.BitsStored) if by_type else [])
+    return ['bits-above']*bool(above.any()) + ['bits-low']*bool(low) + (few_bits(numbers, ds.BitsStored) if by_type else [])
 
 # %% ../../nbs/data/image.ipynb #fd025cb4
 NUMBERS = ('RescaleSlope','RescaleIntercept','WindowCenter','WindowWidth','PixelPaddingValue','PixelPaddingRangeLimit','NumberOfFrames',
