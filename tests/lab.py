@@ -2,7 +2,9 @@
 import json, os, secrets, socket, subprocess, sys, time, urllib.request
 from contextlib import contextmanager
 
-LAB_SETTINGS = {'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False), # asks nothing of a network
+LAB_SETTINGS = {'apputils-extension/themes': {'adaptive-theme': True}, # dark where the browser is
+                # asks nothing of a network
+                'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False),
                 'notebook-extension/tracker': dict(windowingMode='none')} # cells off the screen are on the page, too
 
 def free_port():
@@ -56,7 +58,7 @@ def open_and_run(tab, address):
     tab.wait_for_function("""() => {
       const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(o => o.textContent);
       return prompts.length && prompts.every(o => /^\\[\\d+\\]:$/.test(o)) && document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]');
-    }""", timeout=180_000)
+    }""", timeout=600_000) # on a machine that others keep busy
 
 # Moves a slider; gives the new picture and the milliseconds until it was there
 SLIDE = """(slider, [picture, value]) => new Promise(done => {

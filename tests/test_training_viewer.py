@@ -4,20 +4,13 @@ import pandas as pd, pytest
 from ipywidgets.widgets.widget import _instances # all that were ever made
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from phantoms import trained_run
 from mammo_uda.core.files import UserError
-from mammo_uda.experiment.report import sample_run
-from mammo_uda.experiment.table1 import train_gan
 from mammo_uda.experiment.trainings import draw_losses, read_training, training_folders
 from mammo_uda.view.training import TrainingViewer, curves_html
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    run = sample_run(tmp_path_factory.mktemp('training')/'run', size=32)
-    out = run/'steps'/'gan-uda-semantic-film-1-0123456789ab'
-    out.mkdir()
-    train_gan(out, lambda *_: None, run/'steps'/'prepare-film', run/'steps'/'prepare-digital', 'uda', epochs=4, steps=2, bs=2, seed=0, device='cpu',
-              filters=4, blocks=1, d_filters=4, d_layers=1)
-    return run
+def trained(tmp_path_factory): return trained_run(tmp_path_factory.mktemp('training')/'run')
 
 @pytest.fixture
 def run(trained, tmp_path): return shutil.copytree(trained, tmp_path/'run')

@@ -1,18 +1,43 @@
 "The static twins work in a real browser, from a file, without a network"
 import io
-import numpy as np, pytest
+import numpy as np, pandas as pd, pytest
 from PIL import Image
-from phantoms import phantom_run
+from layout import click_at, edges, faults, outline_seen, picture_seen, table1_rows, table_seen
+from phantoms import first_images, phantom_run, trained_run
+from mammo_uda.core.files import write_whole
+from mammo_uda.experiment.audit import audit_page
+from mammo_uda.experiment.report import make_report, run_table
 from mammo_uda.view.browser import Browser
+from mammo_uda.view.pictures import known
+from mammo_uda.view.table1 import Table1Viewer
+from mammo_uda.view.training import TrainingViewer
 from mammo_uda.view.translation import TranslationViewer
+
+ANSWERS = dict(recipe='uda', way=['film to digital', 'digital to film'], label=[0, 1], images=[12, 13],
+               translated=[0.125, 0.5], there_and_back=[0.25, 0.625])
+KNOWN = dict(way='film to digital', recipe=['as it is', 'uda'], mae=[0.111, 0.222], ssim=[0.333, 0.444],
+             contrast_kept=[0.999, 0.888], lesions_lost=[0.5, 0.375], lesions_invented=[0.125, 0.875])
+AUDIT = dict(answers=pd.DataFrame(ANSWERS), known=pd.DataFrame(KNOWN))
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory): return phantom_run(tmp_path_factory.mktemp('twins')/'run', size=128)
 
 @pytest.fixture(scope='module')
-def pages(run):
-    "The twins' files by name"
-    return dict(browser=Browser(run/'steps'/'film').save(run/'browser.html'), translation=TranslationViewer(run).save(run/'translation.html'))
+def sample(tmp_path_factory): return trained_run(tmp_path_factory.mktemp('sample')/'run')
+
+@pytest.fixture(scope='module')
+def pages(run, sample):
+    "The twins and the pages of a report by name"
+    index = make_report(sample)
+    (sample/'audit').mkdir()
+    (sample/'audit'/'uda-film-digital.png').write_bytes((sample/'roc.png').read_bytes())
+    audit = write_whole(sample/'audit.html', audit_page(AUDIT, ['uda-film-digital']))
+    viewers = dict(browser=Browser(run/'steps'/'film'), translation=TranslationViewer(run),
+                   table1=Table1Viewer(sample), trainings=TrainingViewer(sample))
+    twins = {name: viewer.save(run/f'{name}.html') for name, viewer in viewers.items()}
+    return twins | dict(report=sample/'table1.html', index=index, audit=audit)
+
+ALL = ['browser', 'translation', 'table1', 'trainings', 'report', 'index', 'audit']
 
 @pytest.fixture
 def opened(browser, pages):
@@ -39,16 +64,68 @@ def slide(tab, name, value):
     tab.get_by_role('slider', name=name).fill(str(value))
 
 def test_pages_are_small_and_tell_nothing(pages, run):
-    for page in pages.values():
+    for name in ALL:
+        page = pages[name]
         assert page.stat().st_size < 3_000_000 and str(run) not in page.read_text()
 
-@pytest.mark.parametrize('name', ['browser', 'translation'])
+@pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize('width,scheme', [(1280, 'light'), (390, 'dark')])
 def test_fits_the_screen(opened, artefacts, name, width, scheme):
     tab = opened(name, width, scheme)
     tab.screenshot(path=artefacts/f'twin-{name}-{width}.png', full_page=True)
     assert tab.evaluate('document.documentElement.scrollWidth') <= width
     assert all(o.evaluate('o => o.complete && o.naturalWidth > 0') for o in tab.locator('img').all())
+    assert not faults(tab.locator('body'))
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_numbers_stand_under_their_headings_and_beside_their_rows(opened, sample, width):
+    table = run_table(sample)
+    tab = opened('table1', width)
+    for paper in (False, True):
+        tab.get_by_label("paper's numbers").set_checked(paper)
+        rows = table1_rows(table, paper)
+        assert table_seen(tab.locator('.mu-cells'), list(rows[0]))==rows and not faults(tab.locator('body'))
+
+@pytest.mark.parametrize('name', ['report', 'index'])
+@pytest.mark.parametrize('width', [1280, 390])
+def test_numbers_of_the_report(opened, sample, name, width):
+    def two_columns(row): return dict(zip(['train', 'test'], row.pop('train → test').split(' → '))) | row
+    rows = [*map(two_columns, table1_rows(run_table(sample), paper=True))]
+    assert table_seen(opened(name, width).locator('.table1 table'), list(rows[0]))==rows
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_numbers_of_the_audit(opened, width):
+    tab = opened('audit', width)
+    for table, given in zip(tab.locator('table').all(), AUDIT.values()):
+        rows = given.map(lambda v: f'{v:.3f}' if isinstance(v, float) else str(v))
+        assert table_seen(table, list(rows))==rows.to_dict('records')
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_a_click_where_row_and_heading_cross_opens_that_cell(opened, sample, width):
+    tab = opened('table1', width)
+    tab.get_by_label("paper's numbers").check()
+    root = tab.locator('.mu-cells')
+    for row in table1_rows(run_table(sample)):
+        name = row.pop('train → test')
+        for column, number in row.items():
+            click_at(root, name, column)
+            assert tab.locator('h2').inner_text()==f"{name.replace('→', 'to')}, {column.replace(' ', ', ')}: {number}"
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_each_picture_is_under_its_caption(opened, run, width):
+    body, images = opened('translation', width).locator('body'), first_images(run)
+    for name, image in images.items(): assert np.abs(picture_seen(body, name, 128) - image).mean() < 0.03
+    swiped = picture_seen(body, 'swipe', 128)
+    assert np.abs(swiped[:, :62] - images['real'][:, :62]).mean() < 0.03
+    assert np.abs(swiped[:, 66:] - images['synthesised'][:, 66:]).mean() < 0.03
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_outline_lies_over_the_lesion(opened, run, width):
+    tab, row = opened('browser', width), Browser(run/'steps'/'film').row
+    tab.get_by_role('checkbox', name='outline of the lesion').check()
+    for zoom in (1, 3):
+        slide(tab, 'zoom', zoom)
+        np.testing.assert_allclose(outline_seen(tab.locator('body')), edges(known(row, 128)[1]), atol=0.01)
 
 @pytest.mark.parametrize('name', ['browser', 'translation'])
 def test_everything_has_a_name(opened, name):

@@ -235,9 +235,10 @@ def __repr__(self: Table1) -> str:
 _STYLE = """<style>.table1{overflow-x:auto}.table1 table{border-collapse:collapse}
 .table1 th,.table1 td{padding:.25em .5em;text-align:right;white-space:nowrap;border-bottom:1px solid #8885}
 .table1 td:nth-child(-n+2),.table1 th{font-weight:600}
-.table1 tr>:nth-child(-n+2){position:sticky;left:0;z-index:1;background:var(--jp-layout-color0,Canvas)}
 .table1 tr>:nth-child(-n+2){text-align:left;box-sizing:border-box;min-width:4.5em;max-width:4.5em}
-.table1 tr>:nth-child(2){left:4.5em}
+@media(max-width:700px){.table1 tr>:nth-child(-n+2){position:sticky;left:0;z-index:1}
+.table1 tr>:nth-child(-n+2){background:var(--jp-layout-color0,var(--color-background-primary,Canvas))}
+.table1 tr>:nth-child(2){left:4.5em}}
 .table1 .paper{opacity:.65;font-style:italic}.table1 p{max-width:60em;margin:.4em 0;line-height:1.4;text-align:left}</style>"""
 
 def _html_row(tag, texts, n_ours):

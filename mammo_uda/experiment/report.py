@@ -155,7 +155,8 @@ def figure_png(
 # %% ../../nbs/experiment/report.ipynb #ac204785
 _CSS = """:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:80em;margin:2em auto;padding:0 1em}
 img{max-width:100%;height:auto;background:#fff;border-radius:4px}h2{margin-top:2em}.limits{border-left:4px solid #c60;padding-left:1em}
-.wide{overflow-x:auto}.wide td,.wide th{padding:.1em 1.5em .1em 0;text-align:left}"""
+.wide{overflow-x:auto}.wide td,.wide th{padding:.1em 1.5em .1em 0;text-align:left}
+.wide tr>:first-child{position:sticky;left:0;background:Canvas}"""
 
 def html_page(
     title: str,     # plain text

@@ -113,9 +113,11 @@ def table_html(
 _STYLE = """.mu-cells{overflow-x:auto;line-height:1.4;font-variant-numeric:tabular-nums;color:var(--jp-ui-font-color1,inherit)}
 .mu-cells table{border-collapse:collapse}.mu-cells :is(td,th){padding:2px 5px;text-align:center;white-space:nowrap}
 .mu-cells th{font-weight:600}.mu-cells tr:first-child th{vertical-align:bottom}
-.mu-cells th:first-child{position:sticky;left:0;z-index:1;background:var(--jp-layout-color0,Canvas)}
+.mu-cells th:first-child{position:sticky;left:0;z-index:1}
+.mu-cells th:first-child{background:var(--jp-layout-color0,var(--color-background-primary,Canvas))}
 .mu-cells th:first-child{text-align:left;white-space:normal}
-.mu-cells button{font:inherit;color:inherit;padding:2px 8px;cursor:pointer;background:var(--jp-layout-color2,ButtonFace)}
+.mu-cells button{font:inherit;padding:2px 8px;cursor:pointer}
+.mu-cells button{color:var(--jp-ui-font-color1,ButtonText);background:var(--jp-layout-color2,ButtonFace)}
 .mu-cells button{border:1px solid var(--jp-border-color1,#8888);border-radius:4px}
 .mu-cells button:disabled{opacity:.5;cursor:default}
 .mu-cells button[aria-pressed=true]{background:#06c;color:#fff;font-weight:bold;text-decoration:underline}
