@@ -101,7 +101,7 @@ def _same(f, path):
 def _locked(path, busy):
     "The file, open and locked"
     while True:
-        f = open(path, 'w')
+        f = open(path, 'a') # which empties nothing, should it be a link
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError: raise UserError(busy) from None
         except OSError as e:

@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/training.html.md"""
 # %% auto #0
 __all__ = ['pick_device', 'native_bfloat16', 'native_precision', 'full', 'in_bfloat16', 'Precision', 'exact', 'fused', 'seed_all',
            'plain', 'whole_zip', 'read_checkpoint', 'sync_folder', 'write_checkpoint', 'trained_in', 'Resume',
-           'trackers', 'SkipDone', 'write_weights', 'StopOnNaN', 'ReportProgress']
+           'trackers', 'SkipDone', 'write_weights', 'read_weights', 'StopOnNaN', 'ReportProgress']
 
 # %% ../../nbs/core/training.ipynb #0e5c725b
 import os
@@ -28,7 +28,8 @@ from fastai.callback.schedule import ParamScheduler, SchedLin, SchedNo, combine_
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
 from .files import UserError, write_whole
@@ -332,6 +333,21 @@ def write_weights(
 ):
     "Writes the weights of a network, whole or not at all."
     write_whole(path, save({k: v.contiguous() for k, v in net.state_dict().items()}))
+
+# %% ../../nbs/core/training.ipynb #39f1abb0
+def read_weights(
+    net: torch.nn.Module, # that they are for; 'meta' is device enough
+    path: str|Path, # .safetensors file
+) -> dict: # state dict
+    "Weights from a file, if they fit a network; `ValueError` says why they do not."
+    own = net.state_dict()
+    with safe_open(path, 'pt') as f: shapes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
+    if shapes != {k: tuple(v.shape) for k, v in own.items()}: raise ValueError('its weights have other names or shapes')
+    state = load_file(path)
+    for k, v in state.items():
+        if v.dtype != own[k].dtype: raise ValueError(f'its weights {k} are of the type {v.dtype}')
+        if not v.isfinite().all(): raise ValueError(f'its weights {k} are not all finite numbers')
+    return state
 
 # %% ../../nbs/core/training.ipynb #134b7793
 class StopOnNaN(Callback):

@@ -24,6 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from ..core.files import printable
 from .store import PixelStore
 
 # %% ../../nbs/data/describe.ipynb #92ee340e
@@ -31,7 +32,7 @@ def known(
     values: pd.Series, # of any type
 ) -> pd.Series: # text; 'not known' where missing
     "Values as texts"
-    return values.convert_dtypes().astype('string').fillna('not known')
+    return values.convert_dtypes().astype('string').fillna('not known').map(printable)
 
 # %% ../../nbs/data/describe.ipynb #a18ac577
 def age_group(

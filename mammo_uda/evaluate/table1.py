@@ -10,7 +10,7 @@ __all__ = ['ROWS', 'PAPER_CAPTION', 'PAPER', 'mean_interval', 'show_interval', '
            'confident_errors']
 
 # %% ../../nbs/evaluate/table1.ipynb #fbaf0bcc
-import html, io, json
+import html, io, json, re
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -258,14 +258,20 @@ def _repr_html_(self: Table1) -> str:
     return f"{_STYLE}<div class=table1><table><thead>{_html_row('th', head, n)}</thead><tbody>{''.join(rows)}</tbody></table>{text}</div>"
 
 # %% ../../nbs/evaluate/table1.ipynb #f1af3ad0
+def _markdown(text):
+    "A text in which Markdown finds nothing to do, on one line"
+    return re.sub(r'([\\`*|\[\]!])', r'\\\1', html.escape(' '.join(text.split()), quote=False))
+
+def _markdown_row(texts): return '| ' + ' | '.join(map(_markdown, texts)) + ' |'
+
 @patch
 def _repr_markdown_(self: Table1) -> str:
     "Table, caption and summary as Markdown"
     ours, paper = text_grid(self.cells), text_grid(PAPER)
     head = ['train', 'test', *map(' '.join, ours.columns), *(f'paper: {a} {m}' for a, m in paper.columns)]
-    rows = [head, ['---']*len(head), *([*d, *a, *b] for d, a, b in zip(ours.index, ours.values, paper.values))]
-    return '\n'.join('| ' + ' | '.join(r) + ' |' for r in rows) + \
-        f'\n\n{self.caption}\n\n{PAPER_CAPTION}\n\n' + '\n'.join(f'- {l}' for l in self.lines()) + '\n'
+    rows = [[*d, *a, *b] for d, a, b in zip(ours.index, ours.values, paper.values)]
+    grid = [_markdown_row(head), _markdown_row(['---']*len(head)), *map(_markdown_row, rows)]
+    return '\n\n'.join(['\n'.join(grid), *map(_markdown, [self.caption, PAPER_CAPTION]), '\n'.join(f'- {_markdown(o)}' for o in self.lines()) + '\n'])
 
 # %% ../../nbs/evaluate/table1.ipynb #a91345a8
 @patch

@@ -9,6 +9,7 @@ __all__ = ['FIRST', 'Case', 'known_case', 'known_cases', 'contrast', 'blob', 'be
            'answers_changed', 'spot', 'StoreAudit']
 
 # %% ../../nbs/translate/audit.ipynb #4262c6d5
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -128,7 +129,7 @@ class Audit:
         self.tables = {name: pd.DataFrame([measure(c, x) for c, x in zip(self.cases, images)]) for name, images in shown.items()}
         self.summary = pd.DataFrame({name: summarise(table) for name, table in self.tables.items()}).T
 
-    def _repr_html_(self): return f'<p>{self}</p>' + self.summary.round(3).to_html()
+    def _repr_html_(self): return f'<p>{html.escape(str(self))}</p>' + self.summary.round(3).to_html()
 
     def __repr__(self):
         n = int(self.tables['translated'].label.sum())
@@ -190,7 +191,7 @@ class StoreAudit:
         self.answers = answers_changed(labels, real, translated, returned)
 
     def __repr__(self): return f"{self.there}, on {len(self.table)} images"
-    def _repr_html_(self): return f'<p>{self}</p>' + self.answers.round(3).to_html(index=False)
+    def _repr_html_(self): return f'<p>{html.escape(str(self))}</p>' + self.answers.round(3).to_html(index=False)
 
 # %% ../../nbs/translate/audit.ipynb #7f04d2b6
 @patch

@@ -226,7 +226,7 @@ def draw_watch(
     table: pd.DataFrame, # what `Watch` wrote
 ) -> Figure: # a panel a measure
     "The measures over the epochs, both ways."
-    fig = Figure(figsize=(7.5, 4), dpi=60, layout='constrained')
+    fig, table = Figure(figsize=(7.5, 4), dpi=60, layout='constrained'), table.reindex(columns=['epoch', 'way', *PANELS])
     for ax, (name, (title, mark)) in zip(fig.subplots(2, 3).flat, PANELS.items()):
         ax.axhline(mark, color='grey', linestyle=':')
         for way, rows in table.groupby('way', sort=False): ax.plot(rows.epoch, rows[name], marker='.', label=way)

@@ -35,7 +35,7 @@ figure{margin:0}figcaption{font-size:.9em}:focus-visible{outline:3px solid #06c;
 # %% ../../nbs/view/page.ipynb #f82a7924
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
-_HEAD = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_CSS}</style>'
+_HEAD = f'<style>{_CSS}</style>'
 
 # %% ../../nbs/view/page.ipynb #89a2621c
 LARGEST = 3_000_000 # bytes of a page
@@ -57,7 +57,7 @@ def standalone_page(
     "A page with pictures, data and script inside"
     read = "const data = JSON.parse(document.getElementById('data').textContent);"
     scripts = f'<script type="application/json" id="data">{_json(data)}</script><script>"use strict";{read}\n{script}</script>'
-    return _small_enough(html_page(title, f'{body}<p class="limits">{LIMITS}</p>{scripts}', f'{_HEAD}<style>{style}</style>'))
+    return _small_enough(html_page(title, f'{body}<p class="limits">{LIMITS}</p>{scripts}', f'{_HEAD}<style>{style}</style>', _POLICY))
 
 # %% ../../nbs/view/page.ipynb #4de43f5c
 def in_frame(

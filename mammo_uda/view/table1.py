@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ipywidgets import Checkbox, HTML
 from PIL import Image
 from ..core.figure import Figure
-from ..core.files import write_whole
+from ..core.files import UserError, write_whole
 from ..data.store import PixelStore
 from ..evaluate.scores import CELL
 from ..evaluate.table1 import PAPER, PAPER_CAPTION, Table1, confident_errors, text_grid
@@ -70,7 +70,7 @@ def _error_html(error, store):
 def _errors_html(errors, title, store):
     "Wrong images in a row"
     images = ''.join(_error_html(e, store) for e in errors.itertuples()) or 'None: every pair is in the right order.'
-    return f'<h3>{title}</h3><div style="display:flex;flex-wrap:wrap;gap:1em">{images}</div>'
+    return f'<h3>{html.escape(title)}</h3><div style="display:flex;flex-wrap:wrap;gap:1em">{images}</div>'
 
 # %% ../../nbs/view/table1.ipynb #dfeb2282
 def cell_html(
@@ -94,7 +94,7 @@ def _row_html(name, cells, paper, tag):
     return f'<tr><th>{name}</th>' + ''.join(f'<{tag}>{o}</{tag}>' for o in cells) + more + '</tr>'
 
 def _button_html(title, text):
-    return f'<button aria-label="{html.escape(title)}" aria-pressed="false"{" disabled" if text=="—" else ""}>{text}</button>'
+    return f'<button aria-label="{html.escape(title)}" aria-pressed="false"{" disabled" if text=="—" else ""}>{html.escape(text)}</button>'
 
 # %% ../../nbs/view/table1.ipynb #7176c49a
 def table_html(
@@ -152,13 +152,20 @@ export default {render({model, el}) {
 def _notes_html(table): return ''.join(f'<p>{html.escape(o)}</p>' for o in [table.caption, PAPER_CAPTION, *table.lines()])
 
 # %% ../../nbs/view/table1.ipynb #e297f068
+def _check_images(run, scores, stores):
+    "Refuses scores of images that no store holds"
+    for domain, images in scores.groupby('test_domain').image_id:
+        if domain not in stores or not images.isin(stores[domain].index.image_id).all():
+            raise UserError(f"{run} has scores of images that are in no store of {domain}: its scores and its manifest do not belong together.")
+
 class Table1Viewer(Viewer):
     "Table 1 of a run: a click on a cell shows what is behind it"
     def __init__(self,
         run: str|Path, # run folder
     ):
         self.table = run_table(run)
-        self.stores = {d: PixelStore(Path(run)/o) for d, o in read_manifest(run)['stores'].items()}
+        self.stores = {d: PixelStore(Path(run)/o) for d, o in read_manifest(run)['stores'].items() if o}
+        _check_images(run, self.table.scores, self.stores)
         self.cells, self.behind = Cells(html=table_html(self.table)), HTML()
         self.paper = Checkbox(description="paper's numbers", indent=False)
         super().__init__([self.cells, self.paper, self.behind, HTML(_notes_html(self.table))])

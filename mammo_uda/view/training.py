@@ -10,12 +10,11 @@ __all__ = ['numbers_text', 'curves_html', 'sample_uri', 'TrainingViewer']
 # %% ../../nbs/view/training.ipynb #b1041737
 import html, io
 from pathlib import Path
-import numpy as np, pandas as pd
+import pandas as pd
 from fastcore.basics import patch
 from ipywidgets import Button, HBox, HTML
-from PIL import Image
 from ..core.files import write_whole
-from ..experiment.trainings import Training, draw_losses, read_training, training_folders
+from ..experiment.trainings import Training, draw_losses, open_sample, read_training, training_folders
 from ..translate.watch import draw_watch
 from .parts import WRAP, Slider, Viewer, menu, on_change, twin_page
 from .table1 import figure_uri, image_uri
@@ -31,7 +30,8 @@ def numbers_text(
 # %% ../../nbs/view/training.ipynb #965e7ee2
 def _curves(title, fig, rows):
     "A figure under its title"
-    return f'<h2>{title}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{title}; last: {html.escape(numbers_text(rows))}">'
+    name = html.escape(title)
+    return f'<h2>{name}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{name}; last: {html.escape(numbers_text(rows))}">'
 
 def curves_html(
     training: Training,
@@ -49,7 +49,7 @@ def sample_uri(
     picture: bytes, # a PNG file
 ) -> str:           # for the `src` of an image
     "A sample grid for the browser"
-    return image_uri(np.asarray(Image.open(io.BytesIO(picture)).convert('L'))/255, 768)
+    return image_uri(open_sample(io.BytesIO(picture))/255, 768)
 
 def _sample_html(epoch, uri):
     text = f'After epoch {epoch}; {_SAMPLE}'

@@ -18,6 +18,7 @@ from ..core.files import UserError, write_whole
 from ..data.dataset import rows_where
 from ..data.phantom import DOMAINS
 from ..experiment.report import Triplets, read_manifest
+from ..experiment.trainings import open_sample, sample_files
 from ..translate.audit import beside, blob, contrast, spot
 from .browser import evenly, row_text
 from .page import data_uri
@@ -55,9 +56,8 @@ def epoch_grids(
     translation: dict, # one entry of the manifest's `translations`
 ) -> dict:             # epoch to path, rising; empty where none was kept
     "The pictures that a training has left"
-    if 'translator' not in translation: return {}
-    grids = sorted((Path(run)/translation['translator']).parent.glob('sample-*.png'))
-    return {int(grid.stem.split('-')[1]): grid for grid in grids}
+    if not translation.get('translator'): return {}
+    return sample_files((Path(run)/translation['translator']).parent)
 
 def every(
     epochs: list, # rising, evenly spaced
@@ -70,7 +70,7 @@ def grid_half(
     domain: str, # of the real images
 ) -> np.ndarray: # uint8 [H,W]
     "The images of one direction"
-    return np.hsplit(np.asarray(Image.open(grid).convert('L')), 2)[DOMAINS.index(domain)]
+    return np.array_split(open_sample(grid), 2, axis=1)[DOMAINS.index(domain)]
 
 # %% ../../nbs/view/translation.ipynb #655b387a
 def swiped(
