@@ -24,11 +24,13 @@ from fastcore.foundation import L
 from ..core import quiet # before fastai
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
+from fastai.vision import learner as _ # how images and their answers are shown
 
 from ..core.checked import NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
 from ..core.files import UserError, clear_scraps, only_one, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
 from .networks import ARCHS, make_net
+from ..data.blocks import LABELS, label_of
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
 
@@ -37,24 +39,30 @@ class BalancedLoss(nn.Module):
     "Binary cross-entropy in which positives weigh `positive_weight` times as much as negatives."
     def __init__(self,
         positive_weight: float = 1., # negatives per positive balances the classes
+        reduction: str = 'mean', # of the images of a batch: 'mean', 'sum' or 'none'
     ):
         super().__init__()
-        self.positive_weight = positive_weight
+        self.positive_weight, self.reduction = positive_weight, reduction
 
     def forward(self,
         logits: torch.Tensor, # [N, 1]
-        findings: torch.Tensor, # int [N, 3], label first, see `Findings`
-    ) -> torch.Tensor: # scalar
-        weight = logits.new_tensor(self.positive_weight)
-        return F.binary_cross_entropy_with_logits(logits[:,0], findings[:,0].float(), pos_weight=weight)
+        labels: torch.Tensor, # int [N]
+    ) -> torch.Tensor: # scalar; [N] without a reduction
+        weight, labels = logits.new_tensor(self.positive_weight), labels.float()
+        return F.binary_cross_entropy_with_logits(logits[:,0], labels, pos_weight=weight, reduction=self.reduction)
+
+    def activation(self, logits: torch.Tensor): return logits.sigmoid() # [N, 1], of being positive
+    def decodes(self, probs: torch.Tensor): return (probs[:,0] > .5).long()
 
 # %% ../../nbs/classify/learner.ipynb #dd98d397
 def negatives_per_positive(
     items: list, # of `Shot`
 ) -> float:
     "How many negatives there are for a positive."
-    labels = [s.store.index['label'].iloc[s.at] for s in items]
-    return labels.count(0)/labels.count(1)
+    labels = [label_of(s) for s in items]
+    n = [labels.count(label) for label in LABELS]
+    if not all(n): raise UserError(f"Of {len(items)} images to train on {n[0]} are negative and {n[1]} positive: give some of both.")
+    return n[0]/n[1]
 
 # %% ../../nbs/classify/learner.ipynb #4307b45d
 def classifier_learner(

@@ -10,6 +10,7 @@ __all__ = ['ARCHS', 'grey_stem', 'Normalise', 'alexnet', 'with_batchnorm', 'alex
 
 # %% ../../nbs/classify/networks.ipynb #ed361bad
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -96,8 +97,12 @@ def imagenet_weights(
     "torchvision's ImageNet weights, downloaded once."
     if arch not in ('alexnet', 'resnet50'):
         raise UserError(f"There are no ImageNet weights for {arch}: use --arch alexnet,resnet50, or --weights none.")
-    try: return torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as e:
+    weights = torchvision.models.get_model_weights(arch).DEFAULT
+    kept = Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name
+    try: return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError, EOFError, UnpicklingError) as e:
+        why = f"cannot be read as weights ({type(e).__name__}): remove it, and it is downloaded again."
+        if kept.is_file(): raise UserError(f"{kept} {why}") from None
         raise UserError(f"The ImageNet weights of {arch} could not be downloaded ({getattr(e, 'reason', e)}): connect to the network, "
                         "pass a file with --weights FILE, or --weights none to start from random weights.") from None
 

@@ -357,6 +357,8 @@ class StopOnNaN(Callback):
         every: int = 10, # steps between looks; each look waits for the device
     ): store_attr()
 
+    def before_fit(self): self.run = not hasattr(self, 'lr_finder') # which looks for where it breaks
+
     def after_loss(self):
         if self.training and self.train_iter % self.every == 0: self.check()
 
