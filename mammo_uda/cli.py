@@ -112,7 +112,8 @@ def progress_bar(
 # %% ../nbs/cli.ipynb #0dfe2ddd
 @app.command()
 def ingest(
-    kind: Annotated[str, Argument(metavar='KIND', help="ddsm, cbis-ddsm, inbreast, vindr, rsna, mias; csv or dicom for your own.")],
+    kind: Annotated[str, Argument(metavar='KIND', help="ddsm, cbis-ddsm, inbreast, vindr, rsna, mias, cmmd, embed; "
+                                                         "csv or dicom for your own.")],
     source: Annotated[Path, Argument(help="The folder as it was downloaded; for csv the list itself.")],
     out: Annotated[Path, Option(metavar='FOLDER', help="Where the store goes.")],
     size: Annotated[int, Option(metavar='PIXELS', help="Side of the standardised images; a run can make them smaller.")] = 256,

@@ -1,16 +1,16 @@
 "The public sets: what is read from their lists, and what is refused or left out"
-import csv, os, shutil
+import csv, io, os, shutil
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset as DicomDataset, Sequence, dcmread
 from pydicom.data import get_testdata_file
 
 from mammo_uda.core.files import UserError
 from mammo_uda.data.ddsm import VIEWS
 from mammo_uda.data.image import read_image
-from mammo_uda.data.sets import SETS, cbis_ddsm, ddsm, inbreast, mini_mias, read_list, rsna, vindr_mammo
+from mammo_uda.data.sets import SETS, cbis_ddsm, cmmd, ddsm, embed, inbreast, mini_mias, read_list, rsna, vindr_mammo
 from mammo_uda.data.store import build_store
 
 
@@ -93,6 +93,37 @@ def put_ddsm(put, folder='cancers/cancer_01/case0001', name='A-0001-1', digitise
             f'ABNORMALITY {i+1}\nLESION_TYPE MASS\nASSESSMENT 5\nSUBTLETY 4\nPATHOLOGY {p}\nTOTAL_OUTLINES 1\nBOUNDARY\n10 20 2 4 6 0 #\n'
             for i, p in enumerate(pathologies)))
 
+
+CMMD = 'ID1,LeftRight,Age,number,abnormality,classification,subtype\n'
+VIEW_NUMBERS = {'CC': '399162004', 'MLO': 'R-10226'}
+
+def header(patient, side, view):
+    "A DICOM file of which the header is read"
+    ds, code, out = dcmread(get_testdata_file('CT_small.dcm')), Sequence([DicomDataset()]), io.BytesIO()
+    ds.PatientID, ds.ImageLaterality, ds.ViewCodeSequence, code[0].CodeValue = patient, side, code, VIEW_NUMBERS[view]
+    ds.save_as(out)
+    return out.getvalue()
+
+def put_cmmd(put, rows='D1-0canary,L,44,2,mass,Benign,\nD2-0canary,R,50,2,both,Malignant,Luminal A\n', images=(('D1-0canary','L','CC'), ('D2-0canary','R','MLO'))):
+    put('CMMD_clinicaldata_revision.csv', CMMD + rows)
+    put('manifest-1616439774456/metadata.csv', 'Series UID,Collection,Subject ID\n1.2.3,CMMD,D1-0canary\n')
+    for i, (patient, side, view) in enumerate(images):
+        put(f'manifest-1616439774456/CMMD/{patient}/07-18-2010-NA-NA-79377/1.000000-NA-70244/1-{i+1}.dcm', header(patient, side, view))
+
+FINDINGS = 'empi_anon,acc_anon,study_date_anon,desc,numfind,side,asses,path_severity,bside,tissueden,age_at_study\n'
+IMAGES = 'anon_dicom_path,empi_anon,acc_anon,StudyDescription,FinalImageType,ImageLateralityFinal,ViewPosition,spot_mag,ManufacturerModelName,BreastImplantPresent\n'
+
+def put_embed(put, findings=(('0canary',1,'L','M','0.0','L'), ('1canary',2,'','N','','')), images=(('0canary',1,'L'), ('1canary',2,'R')), reduced=''):
+    "The two tables and the images; an image is (woman, examination, side) and further cells"
+    put(f'tables/EMBED_OpenData_clinical{reduced}.csv', FINDINGS + ''.join(
+        f'P{woman},{exam},2015-01-10,MG Screening Bilateral,1,{side},{asses},{severity},{bside},2.0,70.51\n' for woman, exam, side, asses, severity, bside in findings))
+    rows = ''
+    for i, (woman, exam, side, *more) in enumerate(images):
+        kind, view, spot, implant = [*more, *['2D', 'MLO', '', 'NO'][len(more):]]
+        path = f'images/cohort_1/P{woman}/1.2.{exam}/1.2.3/1.2.826.{i}.dcm'
+        rows += f'./{path},P{woman},{exam},MG Screening Bilateral,{kind},{side},{view},{spot},Selenia Dimensions,{implant}\n'
+        put(path)
+    put(f'tables/EMBED_OpenData_metadata{reduced}.csv', IMAGES + rows)
 
 # ---- CBIS-DDSM
 
@@ -240,6 +271,87 @@ def test_mias_list_without_films_is_refused(put, tmp_path):
     with pytest.raises(UserError, match='Info.txt lists no films'): mini_mias(tmp_path)
 
 
+# ---- CMMD
+
+def test_cmmd_labels_breasts_by_their_biopsy(put, tmp_path, capsys):
+    put_cmmd(put, 'D1-1,R,44,2,calcification,Benign,\nD2-2,l,61,4,mass,malignant,Luminal A\nD2-2,R,61,4,both,Benign,\nD2-3,L,50,2,mass,Malignant,\n'
+                  'D2-4,L,50,2,mass,Benign,\nD2-4,L,50,2,calcification,Malignant,\n',
+             [('D1-1','R','CC'), ('D1-1','R','MLO'), ('D1-1','L','CC'), ('D2-2','L','CC'), ('D2-2','R','MLO'), ('D9-9','L','CC'), ('D2-4','L','CC')])
+    put('manifest-1616439774456/CMMD/D1-1/x/y/1-9.dcm', 'no header')
+    t = cmmd(tmp_path).table
+    assert t['label'].tolist() == [0, 0, 1, 0, 1] and t['laterality'].tolist() == ['R', 'R', 'L', 'R', 'L'] and t['row'].tolist() == [2, 2, 3, 4, 6]
+    assert t['view'].tolist() == ['CC', 'MLO', 'CC', 'MLO', 'CC'] and t['lesion'].tolist() == ['calcification']*2 + ['mass', 'both', 'both']
+    assert t['age'].tolist() == [44, 44, 61, 61, 50] and t['patient'].nunique() == 3
+    assert capsys.readouterr().out == ('cmmd: 1 of 8 images have no patient or no side in their header and are left out.\n'
+        'cmmd: 2 of 7 images show a breast that is not in the list and are left out.\ncmmd: 1 of 5 breasts in the list have no image.\n')
+
+def test_cmmd_reads_the_series_of_any_layout(put, tmp_path):
+    put_cmmd(put)
+    for i, p in enumerate(sorted((tmp_path/'manifest-1616439774456').rglob('*.dcm'))): put(f'flat/1.3.6.1/{i}.dicom', p.read_bytes())
+    shutil.rmtree(tmp_path/'manifest-1616439774456')
+    assert cmmd(tmp_path).table['label'].tolist() == [0, 1]
+
+def test_cmmd_what_is_refused(put, tmp_path):
+    put_cmmd(put, 'D1-0canary,L,44,2,mass,Normal,\n')
+    with pytest.raises(UserError, match="revision.csv, row 2: classification is 'Normal'; it must be Benign or Malignant"): cmmd(tmp_path)
+    put_cmmd(put, 'D9-1,L,44,2,mass,Benign,\n')
+    with pytest.raises(UserError, match='holds no image of a breast that CMMD_clinicaldata_revision.csv lists'): cmmd(tmp_path)
+    shutil.rmtree(tmp_path/'manifest-1616439774456')
+    with pytest.raises(UserError, match='holds no DICOM files: CMMD has'): cmmd(tmp_path)
+    (tmp_path/'CMMD_clinicaldata_revision.csv').rename(tmp_path/'CMMD_clinicaldata_revision.xlsx')
+    with pytest.raises(UserError, match='holds no CMMD_clinicaldata_revision.*its workbook saved as CSV'): cmmd(tmp_path)
+
+
+# ---- EMBED
+
+@pytest.mark.parametrize('findings, left, right', [
+    ([('L','M','0.0','L'), ('R','N','','')], 1, None),      # the other breast of a woman with cancer shows none
+    ([('L','A','1.0','L')], 1, None),                       # and so does one that is not mentioned
+    ([('L','S','0.0','')], 1, None),                        # a pathology without a side is of its finding's
+    ([('L','S','0.0','R')], None, 1),                       # one with a side is of that side
+    ([('B','M','1.0','B')], 1, 1),
+    ([('L','N','',''), ('L','M','0.0','L')], 1, None),      # one finding of several is enough
+    ([('','N','','')], 0, 0), ([('B','B','','')], 0, 0), ([('L','N','',''), ('R','B','','')], 0, 0),
+    ([('L','N','','')], 0, None),
+    ([('L','S','4.0','L'), ('R','N','','')], 0, 0), ([('L','A','5.0','L')], 0, None),
+    ([('L','S','2.0','L'), ('R','N','','')], None, 0), ([('L','S','3.0','L')], None, None), ([('L','K','6.0','L')], None, None),
+    ([('L','A','',''), ('R','N','','')], None, 0), ([('L','P','','')], None, None), ([('L','X','',''), ('L','N','','')], None, None),
+    ([('L','N','2.0','L')], None, None),                    # a "negative" finding with a biopsy was changed later
+    ([('L','N','',''), ('R','K','','')], None, None)])      # a cancer that is known makes no label, and no negative
+def test_embed_label_rule(put, tmp_path, findings, left, right):
+    put_embed(put, [(0, 1, *o) for o in findings] + [(9, 9, '', 'N', '', '')], [(0, 1, 'L'), (0, 1, 'R'), (9, 9, 'L')])
+    labels = dict(zip(embed(tmp_path).table['row'], embed(tmp_path).table['label']))
+    assert (labels.get(2), labels.get(3), labels[4]) == (left, right, 0)
+
+def test_embed_negatives_of_a_woman_whose_cancer_is_in_another_examination_are_left_out(put, tmp_path, capsys):
+    put_embed(put, [(0, 1, '', 'N', '', ''), (0, 2, 'L', 'M', '0.0', 'L'), (1, 3, '', 'B', '', '')], [(0, 1, 'L'), (0, 2, 'L'), (1, 3, 'R')])
+    assert embed(tmp_path).table['label'].tolist() == [1, 0]
+    assert capsys.readouterr().out == 'embed: 1 of 3 images are of women with cancer and show none and are left out.\n'
+
+def test_embed_views_that_are_left_out_are_counted(put, tmp_path, capsys):
+    put_embed(put, [(0, 1, '', 'N', '', '')], [(0, 1, 'L'), (0, 1, 'R', '2D', 'CC', '', 'YES'), (0, 1, 'L', 'cview'), (0, 1, 'L', 'C-View'), (0, 1, 'L', '3D'),
+              (0, 1, 'R', '2D', 'ML', '1.0'), (0, 1, '', '2D'), (0, 2, 'L')])
+    t = embed(tmp_path).table
+    assert t['row'].tolist() == [2, 3] and t['implant'].tolist() == [0, 1] and t['view'].tolist() == ['MLO', 'CC']
+    assert t['scanner'].tolist() == ['Selenia Dimensions']*2 and t['age'].tolist() == [70.51]*2 and t['density'].tolist() == [2, 2]
+    assert capsys.readouterr().out.splitlines() == [f'embed: {o} and are left out.' for o in (
+        '2 of 8 images are C-views, computed from a tomosynthesis,', '1 of 6 images are no 2D mammograms', '1 of 5 images are spot compressions or magnifications',
+        '1 of 4 images have no side', '1 of 3 images show a breast without a finding')]
+
+def test_embed_may_be_there_in_part_and_its_tables_reduced(put, tmp_path, capsys):
+    put_embed(put, reduced='_reduced')
+    path = tmp_path/'tables'/'EMBED_OpenData_clinical_reduced.csv'
+    pd.read_csv(path, dtype=str).drop(columns=['bside', 'age_at_study']).to_csv(path, index=False)
+    next(tmp_path.rglob('1.2.826.1.dcm')).unlink()
+    d = embed(tmp_path)
+    assert d.table['label'].tolist() == [1] and (d.folder/d.table['path'][0]).exists() and d.table['age'].isna().all()
+    assert capsys.readouterr().out == 'embed: 1 of 2 images are not in the folder and are left out.\n'
+
+def test_embed_numbers_of_examinations_that_were_cut_are_refused(put, tmp_path):
+    put_embed(put, [(0, '1.47357E+15', '', 'N', '', '')], [(0, '1.47357E+15', 'L')])
+    with pytest.raises(UserError, match="clinical.csv, row 2: exam is '1.47357E[+]15', of which a spreadsheet has cut"): embed(tmp_path)
+
+
 # ---- DDSM
 
 def test_ddsm_takes_malignant_films_and_those_of_normal_cases(put, tmp_path, capsys):
@@ -296,7 +408,7 @@ def put_small_cbis(put):
     put_cbis(put, mass_train=cbis_row('P_0canary', 'LEFT', 'CC', 'mass', 3, 'MALIGNANT', 'Mass-Training'))
     put(film('Mass-Training_P_0canary_LEFT_CC'))
 
-SMALL = {'cbis-ddsm': put_small_cbis, 'inbreast': put_inbreast, 'vindr': put_vindr, 'rsna': put_rsna, 'mias': put_mias,
+SMALL = {'cbis-ddsm': put_small_cbis, 'inbreast': put_inbreast, 'vindr': put_vindr, 'rsna': put_rsna, 'mias': put_mias, 'cmmd': put_cmmd, 'embed': put_embed,
          'ddsm': lambda put: put_ddsm(put, 'normals/case0001', 'A-P0canary-1')}
 
 def test_every_set_is_tested_here(): assert set(SMALL) == set(SETS)
@@ -310,7 +422,7 @@ def test_no_identifier_survives(put, tmp_path, name):
     assert 'canary' not in t.drop(columns='path').to_csv() and '1.3.6' not in t.drop(columns='path').to_csv()
 
 
-@pytest.mark.parametrize('name', ['inbreast', 'vindr', 'rsna', 'mias'])
+@pytest.mark.parametrize('name', ['inbreast', 'vindr', 'rsna', 'mias', 'cmmd', 'embed'])
 def test_an_image_has_one_pseudonym_whatever_folder_is_named(put, tmp_path, name):
     SMALL[name](lambda path, text='': put(f'one/two/{path}', text))
     ids = [SETS[name](tmp_path/folder).table['image_id'].tolist() for folder in ('', 'one', 'one/two')]
@@ -318,7 +430,8 @@ def test_an_image_has_one_pseudonym_whatever_folder_is_named(put, tmp_path, name
 
 
 @pytest.mark.parametrize('name, missing', [('cbis-ddsm', 'mass_case_description_train_set.csv'), ('inbreast', 'INbreast.csv'),
-    ('vindr', 'breast-level_annotations.csv'), ('rsna', 'train.csv'), ('mias', 'Info.txt'), ('ddsm', r'\*.ics')])
+    ('vindr', 'breast-level_annotations.csv'), ('rsna', 'train.csv'), ('mias', 'Info.txt'), ('ddsm', r'\*.ics'),
+    ('cmmd', r'CMMD_clinicaldata_revision\*.csv'), ('embed', r'EMBED_OpenData_clinical\*.csv')])
 @pytest.mark.parametrize('folder', ['', 'nowhere'])
 def test_missing_list_is_one_sentence(tmp_path, name, missing, folder):
     with pytest.raises(UserError, match=f'holds no {missing}: ') as e: SETS[name](tmp_path/folder)
@@ -328,7 +441,7 @@ def test_missing_list_is_one_sentence(tmp_path, name, missing, folder):
 @pytest.mark.parametrize('name, images, published', [
     ('cbis-ddsm', 'manifest-1', 'CBIS-DDSM/Mass-Training_P_00001_LEFT_CC'), ('inbreast', 'INbreast Release 1.0/AllDICOMs', 'AllDICOMs/'),
     ('vindr', 'images', 'images/<study_id>/<image_id>.dicom'), ('rsna', 'train_images', 'train_images/<patient_id>/<image_id>.dcm'),
-    ('mias', 'mdb00?.pgm', 'mdb001.pgm')])
+    ('mias', 'mdb00?.pgm', 'mdb001.pgm'), ('embed', 'images', 'images/cohort_1/<patient>/<study>/<series>/<image>.dcm')])
 def test_missing_images_are_one_sentence(put, tmp_path, name, images, published):
     SMALL[name](put)
     for p in tmp_path.glob(images): shutil.rmtree(p) if p.is_dir() else p.unlink()
@@ -338,7 +451,9 @@ def test_missing_images_are_one_sentence(put, tmp_path, name, images, published)
 
 @pytest.mark.parametrize('name, file, old, new, column', [
     ('cbis-ddsm', 'calc_case_description_train_set.csv', 'pathology', 'outcome', 'pathology'), ('inbreast', 'INbreast Release 1.0/INbreast.csv', 'Bi-Rads', 'BR', 'bi-rads'),
-    ('vindr', 'breast-level_annotations.csv', 'breast_birads', 'birads', 'breast_birads'), ('rsna', 'train.csv', 'cancer', 'label', 'cancer')])
+    ('vindr', 'breast-level_annotations.csv', 'breast_birads', 'birads', 'breast_birads'), ('rsna', 'train.csv', 'cancer', 'label', 'cancer'),
+    ('cmmd', 'CMMD_clinicaldata_revision.csv', 'LeftRight', 'side', 'leftright'), ('embed', 'tables/EMBED_OpenData_metadata.csv', 'spot_mag', 'spot', 'spot_mag'),
+    ('embed', 'tables/EMBED_OpenData_clinical.csv', 'path_severity', 'pathology', 'path_severity')])
 def test_missing_column_is_named(put, tmp_path, name, file, old, new, column):
     SMALL[name](put)
     (tmp_path/file).write_text((tmp_path/file).read_text().replace(old, new))
@@ -390,6 +505,8 @@ COPIES = { # set -> the image of the first row as published, and what copies cal
     'vindr': ('images/P0canary/i0.dicom', ['images/P0canary/i0.png', 'images_png/P0canary/i0.PNG', 'images_png/P0canary_i0.png', 'deep/images/P0canary/i0.dicom', 'images/i0.dcm']),
     'rsna': ('train_images/P0canary/10.dcm', ['train_images/P0canary/10.png', 'train_images/P0canary_10.png', 'train_images_processed_512/P0canary/10.png',
              'P0canary_10.png', 'train_images/train_images/P0canary/10.dcm', 'jpg/10.jpg']),
+    'embed': ('images/cohort_1/P0canary/1.2.1/1.2.3/1.2.826.0.dcm', ['images/cohort_1/P0canary/1.2.1/1.2.826.0.dcm', 'P0canary/1.2.826.0.png', 'png/P0canary_1.2.826.0.png',
+              'tables/1.2.826.0.jpg']),
     'mias': ('mdb001.pgm', ['png/mdb001.png', 'MDB001.PGM', 'all-mias/mdb001.jpg', 'mdb001.tif']),
     'ddsm': ('normals/case0001/A_P0canary_1.LEFT_CC.LJPEG', ['normals/case0001/a_p0canary_1.left_cc.ljpeg', 'normals/case0001/A_P0canary_1.LEFT_CC.png', 'png/A_P0canary_1.LEFT_CC.png'])}
 
@@ -430,7 +547,8 @@ def test_png_of_inbreast_without_patients_are_said(put, tmp_path, capsys):
     inbreast(tmp_path)
     assert 'inbreast: the names of 1 of 8 images tell no patient, so each counts as one of her own' in capsys.readouterr().out
 
-LISTS = {'cbis-ddsm': '*_set.csv', 'inbreast': 'INbreast.csv', 'vindr': 'breast-level_annotations.csv', 'rsna': 'train.csv', 'mias': 'Info.txt', 'ddsm': '*.ics'}
+LISTS = {'cbis-ddsm': '*_set.csv', 'inbreast': 'INbreast.csv', 'vindr': 'breast-level_annotations.csv', 'rsna': 'train.csv', 'mias': 'Info.txt', 'ddsm': '*.ics',
+         'cmmd': 'CMMD*.csv', 'embed': 'EMBED*.csv'}
 
 @pytest.mark.parametrize('name', SETS)
 def test_hidden_files_of_other_systems_are_never_looked_at(put, tmp_path, name, capsys):

@@ -177,7 +177,7 @@ def check_rows(
     raise UserError(f"{name}, row {first['row']}: {problem(first) if callable(problem) else problem}.")
 
 # %% ../../nbs/data/lists.ipynb #8dd9e082
-IDS = ['patient', 'image_id', 'path', 'file']
+IDS = ['patient', 'exam', 'image_id', 'path', 'file']
 CUT = r'[+-]?\d+([.,]\d+)?[eE]\+\d+' # 1.23E+15
 
 def check_ids(

@@ -6,9 +6,10 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/sets.html.md"""
 
 # %% auto #0
 __all__ = ['FORMATS', 'CBIS_LAYOUT', 'CBIS_COLUMNS', 'CBIS_LISTS', 'INBREAST_LAYOUT', 'INBREAST_COLUMNS', 'VINDR_LAYOUT',
-           'VINDR_COLUMNS', 'RSNA_LAYOUT', 'RSNA_COLUMNS', 'MIAS_LAYOUT', 'MIAS_LINE', 'VOLUMES', 'DDSM_LAYOUT',
-           'DDSM_COLUMNS', 'SETS', 'find_below', 'read_list', 'names_of', 'find_images', 'leave_out', 'label_by_birads',
-           'cbis_ddsm', 'inbreast', 'vindr_mammo', 'rsna', 'mini_mias', 'ddsm']
+           'VINDR_COLUMNS', 'RSNA_LAYOUT', 'RSNA_COLUMNS', 'MIAS_LAYOUT', 'MIAS_LINE', 'CMMD_LAYOUT', 'CMMD_COLUMNS',
+           'EMBED_LAYOUT', 'EMBED_FINDINGS', 'EMBED_IMAGES', 'EMBED_MORE', 'VOLUMES', 'DDSM_LAYOUT', 'DDSM_COLUMNS',
+           'SETS', 'find_below', 'read_list', 'names_of', 'find_images', 'leave_out', 'label_by_birads', 'cbis_ddsm',
+           'inbreast', 'vindr_mammo', 'rsna', 'mini_mias', 'cmmd', 'embed', 'ddsm']
 
 # %% ../../nbs/data/sets.ipynb #1ded4b81
 import re
@@ -272,6 +273,115 @@ def mini_mias(
                          patient=((number+1)//2).astype(str), laterality=np.where(number%2, 'R', 'L'))
     return Dataset.from_rows(films, path.parent, domain, path)
 
+# %% ../../nbs/data/sets.ipynb #48531120
+CMMD_LAYOUT = ("CMMD has CMMD_clinicaldata_revision.csv, which is its workbook saved as CSV, and DICOM files such as "
+               "CMMD/D1-0001/07-18-2010-NA-NA-79377/1.000000-NA-70244/1-1.dcm")
+CMMD_COLUMNS = {'id1': 'patient', 'leftright': 'laterality', 'age': 'age', 'abnormality': 'lesion', 'classification': 'label'}
+
+def _cmmd_breasts(path):
+    "What the list says of each breast"
+    rows = read_list(path, CMMD_COLUMNS)
+    labels = rows['label'].str.lower().map({'malignant': '1', 'benign': '0'})
+    check_rows(rows, labels.isna(), path, lambda r: f"classification is {r['label']!r}; it must be Benign or Malignant")
+    rows = rows.assign(label=labels, laterality=rows['laterality'].str.upper())
+    return rows.groupby(['patient','laterality'], sort=False).agg(row=('row','first'), age=('age','first'), label=('label','max'),
+        lesion=('lesion', lambda types: 'both' if types.nunique()>1 else types.iloc[0])).reset_index()
+
+def _headers(folder, files):
+    "What the header of each file says; nothing, where it cannot be read"
+    def header(path):
+        try: return read_header(path)
+        except Exception: return {} # pydicom has a different error for every kind of damage
+    rows = [dict(path=relpath(p, folder), **header(p)) for p in files]
+    return pd.DataFrame(rows, columns=['path', 'patient', 'laterality', 'view'])
+
+# %% ../../nbs/data/sets.ipynb #39deb336
+def cmmd(
+    folder: str|Path,                # with CMMD_clinicaldata_revision.csv and the images, in subfolders too
+    domain: str='digital',
+) -> Dataset:
+    "CMMD (Cui et al. 2021, TCIA): 1 for a breast with a malignant biopsy, 0 with a benign one; others are left out"
+    path = find_below(folder, 'CMMD_clinicaldata_revision*.csv', CMMD_LAYOUT)[0]
+    breasts = _cmmd_breasts(path)
+    files = [p for p in visible_files(folder) if p.suffix.lower() in FORMATS[0]]
+    if not files: raise UserError(f"{folder} holds no DICOM files: {CMMD_LAYOUT}.")
+    rows = _headers(path.parent, files).merge(breasts, how='left', on=['patient','laterality'])
+    rows = leave_out(rows, rows['patient'].isna() | rows['laterality'].isna(), 'cmmd', 'have no patient or no side in their header')
+    rows = leave_out(rows, rows['label'].isna(), 'cmmd', 'show a breast that is not in the list')
+    if rows.empty: raise UserError(f"{folder} holds no image of a breast that {path.name} lists: {CMMD_LAYOUT}.")
+    lost = len(breasts) - rows['row'].nunique()
+    if lost: print(f"cmmd: {lost} of {len(breasts)} breasts in the list have no image.")
+    return Dataset.from_rows(rows, path.parent, domain, path)
+
+# %% ../../nbs/data/sets.ipynb #ed384a27
+EMBED_LAYOUT = ("EMBED has EMBED_OpenData_clinical.csv and EMBED_OpenData_metadata.csv, or the reduced ones, and "
+                "images/cohort_1/<patient>/<study>/<series>/<image>.dcm")
+EMBED_FINDINGS = {'empi_anon': 'patient', 'acc_anon': 'exam', 'side': 'side', 'asses': 'assessment', 'path_severity': 'severity'}
+EMBED_IMAGES = {'empi_anon': 'patient', 'acc_anon': 'exam', 'anon_dicom_path': 'path', 'imagelateralityfinal': 'laterality',
+                'viewposition': 'view', 'finalimagetype': 'type', 'spot_mag': 'spot'}
+EMBED_MORE = {'bside': 'bside', 'tissueden': 'density', 'age_at_study': 'age', # not all of them are in the reduced tables
+              'manufacturermodelname': 'scanner', 'breastimplantpresent': 'implant'}
+
+def _embed_list(folder, kind, columns):
+    "Path and rows of one of the two tables, the whole one if it is there"
+    path = find_below(folder, f'EMBED_OpenData_{kind}*.csv', EMBED_LAYOUT)[0]
+    rows = read_list(path, columns, EMBED_MORE)
+    check_rows(rows, rows['exam'].isna() | rows['patient'].isna(), path, "empi_anon or acc_anon is empty")
+    return path, rows
+
+# %% ../../nbs/data/sets.ipynb #d4243d71
+def _embed_full_field(rows):
+    "The images that are ordinary mammograms"
+    kind = rows['type'].str.lower().str.replace('-', '', regex=False)
+    rows = leave_out(rows, kind.eq('cview').to_numpy(bool), 'embed', 'are C-views, computed from a tomosynthesis,')
+    rows = leave_out(rows, rows['type'].str.upper().ne('2D').to_numpy(bool), 'embed', 'are no 2D mammograms')
+    rows = leave_out(rows, rows['spot'].isin(['1','TRUE']), 'embed', 'are spot compressions or magnifications')
+    return leave_out(rows, ~rows['laterality'].isin(['L','R']), 'embed', 'have no side')
+
+# %% ../../nbs/data/sets.ipynb #e7726350
+def _embed_breasts(findings):
+    "The fate of each breast in each examination: cancer, cleared or open"
+    cancer = findings['severity'].isin(['0','1'])
+    cleared = (findings['assessment'].isin(['N','B']) & findings['severity'].isna()) | findings['severity'].isin(['4','5'])
+    findings = findings.assign(cancer=cancer, cleared=cleared, proven=findings['bside'].fillna(findings['side']))
+    def breast(side):
+        def on(column): return findings[findings[column].isna() | findings[column].isin([side,'B'])].groupby('exam')
+        known = on('side').agg(cleared=('cleared','all'), age=('age','first'), density=('density','first'))
+        return known.join(on('proven')['cancer'].any(), how='outer').assign(laterality=side).reset_index()
+    both = pd.concat([breast('L'), breast('R')], ignore_index=True)
+    fate = np.where(both['cancer'].eq(True), 'cancer', np.where(both['cleared'].eq(True), 'cleared', 'open'))
+    return both.drop(columns=['cancer','cleared']).assign(fate=fate)
+
+def _embed_labels(rows, findings):
+    "Give the images of breasts with a known fate their label"
+    women = findings.loc[findings['severity'].isin(['0','1']) | (findings['assessment']=='K'), 'patient']
+    rows = rows.merge(_embed_breasts(findings), how='left', on=['exam','laterality'])
+    rows = leave_out(rows, rows['fate'].isna(), 'embed', 'show a breast without a finding')
+    elsewhere = rows['patient'].isin(women) & (rows['fate']!='cancer')
+    rows = leave_out(rows, elsewhere, 'embed', 'are of women with cancer and show none')
+    rows = leave_out(rows, rows['fate']=='open', 'embed', 'were neither cleared nor shown to be cancer')
+    return rows.assign(label=rows['fate'].map({'cancer': '1', 'cleared': '0'}))
+
+# %% ../../nbs/data/sets.ipynb #d4d5aa2c
+def _embed_published(paths):
+    "The part of the listed paths that does not hang on whose disk they were on"
+    return 'images/' + paths.str.replace('\\', '/', regex=False).str.extract(r'(cohort_\d+/.*|[^/]*$)', expand=False)
+
+def embed(
+    folder: str|Path,                # with the two tables and images, in subfolders too
+    domain: str='digital',
+) -> Dataset:
+    "EMBED (Jeong et al. 2023, Emory): 1 for a breast with a cancer by pathology, 0 for one that was cleared; others are left out"
+    _, findings = _embed_list(folder, 'clinical', EMBED_FINDINGS)
+    path, rows = _embed_list(folder, 'metadata', EMBED_IMAGES)
+    check_rows(rows, rows['path'].isna(), path, "anon_dicom_path is empty")
+    rows = _embed_full_field(rows[[*EMBED_IMAGES.values(), 'scanner', 'implant', 'row']])
+    rows = _embed_labels(rows, findings)
+    if rows.empty: raise UserError(f"{path} lists no image that has a label: {EMBED_LAYOUT}.")
+    rows['path'] = find_images([path.parent, Path(folder)], _embed_published(rows['path']), EMBED_LAYOUT)
+    there = np.array([(path.parent/p).exists() for p in rows['path']])
+    return Dataset.from_rows(leave_out(rows, ~there, 'embed', 'are not in the folder'), path.parent, domain, path)
+
 # %% ../../nbs/data/sets.ipynb #222efb5c
 VOLUMES = ['cancers', 'benigns', 'benign_without_callbacks', 'normals']
 DDSM_LAYOUT = (f"DDSM has the volumes {', '.join(VOLUMES)}, and in them folders such as "
@@ -325,4 +435,5 @@ def ddsm(
     return Dataset.from_rows(rows, folder, domain, 'DDSM')
 
 # %% ../../nbs/data/sets.ipynb #157ef117
-SETS = {'ddsm': ddsm, 'cbis-ddsm': cbis_ddsm, 'inbreast': inbreast, 'vindr': vindr_mammo, 'rsna': rsna, 'mias': mini_mias}
+SETS = {'ddsm': ddsm, 'cbis-ddsm': cbis_ddsm, 'inbreast': inbreast, 'vindr': vindr_mammo, 'rsna': rsna, 'mias': mini_mias,
+        'cmmd': cmmd, 'embed': embed}
