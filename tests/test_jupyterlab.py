@@ -89,7 +89,7 @@ def screen(tutorial, request):
     if width < 600: files.click()
     tutorial.set_viewport_size(dict(width=width, height=900))
     tutorial.emulate_media(color_scheme=scheme)
-    tutorial.locator(f'body[data-jp-theme-light={str(scheme=="light").lower()}]').wait_for()
+    tutorial.locator(f'body[data-jp-theme-light={str(scheme=="light").lower()}]').wait_for(state='attached')
     yield tutorial
     if width < 600: files.click()
 
