@@ -19,7 +19,7 @@ from typer import Argument, Option
 
 from .console import main # for scripts that were installed when it was here
 from .core.files import UserError, disk_trouble
-from .core.stops import SENTENCE
+from .core.stops import SENTENCE, Stopped
 
 # %% ../nbs/cli.ipynb #2e392b39
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -38,7 +38,8 @@ def plain_errors():
     except OSError as e:
         if sentence := disk_trouble(e): _leave(sentence, 2)
         raise
-    except KeyboardInterrupt as e: _leave(SENTENCE, getattr(e, 'code', 130))
+    except Stopped: raise # the console has the last word
+    except KeyboardInterrupt: _leave(SENTENCE, 130)
 
 # %% ../nbs/cli.ipynb #4802ca7e
 def chosen_preset(

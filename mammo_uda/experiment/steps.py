@@ -128,7 +128,6 @@ def _tell(pipe, *message):
 def _work(name, fn, out, kwargs, pipe):
     "Do the work of a step, telling `pipe` how far it is and how it ended"
     os.setsid() # a process group of its own: Ctrl-C reaches the parent only, and the parent can stop all that `fn` starts
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}) # held while this process was started
     Thread(target=_die_with_parent, daemon=True).start()
     module, function = fn.split(':')
     def progress(done, total): _tell(pipe, 'progress', done/max(total, 1))

@@ -1,0 +1,455 @@
+"""Commands that are stopped at random moments and started again, beside the same commands that nobody stopped
+
+    python benchmarks/kills.py --minutes 40 --log kills.jsonl    # a stop costs about 15 s on two idle cores
+    python benchmarks/kills.py --table kills.jsonl               # the tables of kills.md
+    python benchmarks/kills.py --minutes 5 --short               # in .ci/run: one network, prints the tables
+
+Ends with 1 if a result differs, a process is left 5 s after a stop, or a traceback was shown.
+"""
+import argparse, hashlib, json, os, random, shutil, signal, subprocess, sys, tempfile, time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np, pandas as pd, psutil, pydicom
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = '''
+import sys
+from importlib.util import find_spec
+
+class MorePresets:
+    "The command of the package, with a preset of several short epochs in every training"
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != 'mammo_uda.experiment.table1': return None
+        sys.meta_path.remove(cls)
+        spec = find_spec(name)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            module.PRESETS['kills'] = dict(size=32, patients=30, seeds=1, archs=['alexnet_bn','resnet50'], recipes=['uda'],
+                gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=4, steps=5, bs=2),
+                classifier=dict(start=dict.fromkeys(module.ARCHS, 2), finish=2, steps=2, bs=8))
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, MorePresets)
+from mammo_uda.console import main
+main()
+'''
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+TARGETS = ['command', 'child', 'group', 'all']
+
+_known = {} # a file that is linked into many folders is read once
+
+def content(path):
+    "Hash of a file; of a DICOM file that of its pixels, since the numbers in its header are new each time"
+    at = (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns)
+    if path.suffix == '.dcm': return hashlib.sha256(pydicom.dcmread(path).PixelData).hexdigest()
+    if at not in _known:
+        with open(path, 'rb') as f: _known[at] = hashlib.file_digest(f, 'sha256').hexdigest()
+    return _known[at]
+
+def contents(folder):
+    "Path to hash, of all that a command has made; folders that are links are looked into"
+    found = {}
+    for at, folders, names in os.walk(folder, followlinks=True):
+        found |= {str((Path(at)/name).relative_to(folder)): content(Path(at)/name) for name in names}
+        found |= {str((Path(at)/name).relative_to(folder)): 'a folder' for name in folders}
+    return found
+
+def differences(folder, whole):
+    "Files and folders that are not as they should be, or should not be there"
+    made = contents(folder)
+    return sorted(name for name in made.keys() | whole.keys() if made.get(name) != whole.get(name))
+
+class Command:
+    "The command at work, with everything that it starts"
+    def __init__(self, args, log, env=()):
+        self.mark = f'{os.getpid()}-{time.monotonic_ns()}'
+        self.log, self.start = Path(log), time.monotonic()
+        env = os.environ | dict(KILLS=self.mark, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='') | dict(env)
+        with open(log, 'w') as f:
+            self.process = subprocess.Popen([sys.executable, '-c', COMMAND, *map(str, args)], stdin=subprocess.DEVNULL, stdout=f,
+                                            stderr=subprocess.STDOUT, env=env, start_new_session=True)
+
+    def age(self): return time.monotonic() - self.start
+    def said(self): return self.log.read_text(errors='replace')
+    def over(self): return self.process.poll() is not None
+
+    def processes(self):
+        "All that live and carry the mark"
+        found = []
+        for p in psutil.process_iter():
+            try:
+                if p.status() != psutil.STATUS_ZOMBIE and p.environ().get('KILLS') == self.mark: found.append(p)
+            except psutil.Error: pass
+        return found
+
+    def wait(self, seconds):
+        try: self.process.wait(seconds)
+        except subprocess.TimeoutExpired: pass
+        return self.over()
+
+    def send(self, sig, target, rng):
+        "A signal to the command, to one of its children, to its process group or to all"
+        found = self.processes()
+        children = [p for p in found if p.pid != self.process.pid]
+        if target == 'child' and not children: target = 'command'
+        if target == 'command': self.process.send_signal(sig)
+        if target == 'group': os.killpg(self.process.pid, sig)
+        if target in ('child', 'all'):
+            for p in [rng.choice(children)] if target == 'child' else rng.sample(found, len(found)):
+                try: p.send_signal(sig)
+                except psutil.Error: pass
+        return target
+
+    def clean(self):
+        "End what is left, so that the next command starts alone"
+        for p in self.processes():
+            try: p.kill()
+            except psutil.Error: pass
+        self.process.wait()
+
+# --- the moment of a stop
+
+def step_phase(partial):
+    "What a step was doing, from the files in its partial folder"
+    names = {p.name for p in partial.rglob('*')}
+    if any(n.endswith(('.tmp', '.part')) for n in names): return 'writing a file'
+    name = partial.name
+    if name.startswith('prepare'): return 'drawing images'
+    if name.startswith('synthesise'): return 'translating'
+    if {'translator.safetensors', 'classifier.safetensors'} & names: return 'finishing'
+    return 'later epoch' if 'checkpoint.pt' in names else 'first epoch'
+
+def moment(command, run):
+    "Where the command is: step and phase"
+    said, found = command.said(), command.processes()
+    own = [p for p in found if p.pid != command.process.pid]
+    at_work = 0
+    for p in own:
+        try: at_work += os.getsid(p.pid) != command.process.pid
+        except ProcessLookupError: pass
+    if 'The report is' in said: return '', 'pages of the viewers'
+    if at_work:
+        partials = sorted((p for p in (run/'steps').glob('*.partial') if p.is_dir()), key=lambda p: -p.stat().st_mtime)[:at_work]
+        if partials: return partials[0].name.split('.')[0].rsplit('-', 1)[0], step_phase(partials[0])
+        return '', 'between steps'
+    if (run/'.lock').exists():
+        if own: return '', 'between steps' if ': ' in said else 'fork server loading'
+        return '', 'planning, gathering or report'
+    return '', 'start of process' if command.age() < .5 else 'import'
+
+def wait_for_moment(command, run, rng):
+    "Let a random while pass, or wait for something that is rare and then a random instant"
+    kind, start = rng.choice(['early', 'any', 'any', 'write', 'write', 'step', 'late']), command.said().count('\n')
+    steps = run/'steps'
+    until = command.start + (rng.uniform(0, 12) if kind == 'early' else rng.uniform(4, 45) if kind == 'any' else 40)
+    def happened():
+        if kind == 'write': return any(p.name.endswith(('.tmp', '.part')) for p in [*steps.glob('*.partial/*'), *run.glob('*')])
+        if kind == 'step': return command.said().count('\n') > start
+        if kind == 'late': return (run/'.lock').exists() and steps.exists() and not list(steps.glob('*.partial')) and len(command.processes()) == 1
+        return False
+    while time.monotonic() < until and not command.over() and not happened(): time.sleep(.003)
+    if kind in ('write', 'step', 'late'): time.sleep(rng.uniform(0, dict(write=.05, step=.5, late=4)[kind]))
+
+def obey(command, rng, step, phase):
+    "Send a signal, and see what becomes of it; a row of the log"
+    sig, target = rng.choice(SIGNALS), rng.choice(TARGETS)
+    row, sent = dict(command=command.log.stem, at=command.age(), step=step, phase=phase, signal=sig.name), time.monotonic()
+    row['target'] = target = command.send(sig, target, rng)
+    if target == 'child' and not command.wait(4): return row | dict(end='goes on', left=0, traceback=False, seconds=None)
+    while command.processes() and time.monotonic() < sent + 5: time.sleep(.05)
+    left, seconds = command.processes(), time.monotonic() - sent
+    ended, said = command.wait(60), command.said()
+    if left or not ended or raw(said): print('\n'.join([f'LEFT {[p.cmdline() for p in left if p.is_running()]}', f'ended {ended}', said]), flush=True)
+    end = str(command.process.returncode) if ended else 'hangs'
+    return row | dict(end=end, left=len(left), traceback=raw(said), seconds=seconds)
+
+def raw(text): return 'Traceback (most recent call last)' in text or 'Exception ignored' in text
+
+# --- a run, and the other commands
+
+class Work:
+    "A command, what it makes, and how its folder looks when nobody has stopped it"
+    def __init__(self, name, args, out, tmp, seconds):
+        self.name, self.args, self.out, self.log, self.seconds = name, args, tmp/out, tmp/f'{name}.txt', seconds
+        self.whole = None
+
+    def start(self, env=()): return Command(self.args(), self.log, env)
+
+    def finish(self):
+        "Let it run to its end; what went wrong, or None"
+        for _ in range(3): # a child that was stopped may end the command later, in one sentence
+            command = self.start()
+            if not command.wait(900): return 'hangs'
+            said, code, left = command.said(), command.process.returncode, command.processes()
+            command.clean()
+            if raw(said): return 'traceback: ' + said
+            if code == 0: return self.compare()
+        return f'ends with {code}: {said}'
+
+    def compare(self):
+        wrong = differences(self.out, self.whole) if self.out.is_dir() else [] if content(self.out) == self.whole else [self.out.name]
+        return f'differs: {wrong[:6]}' if wrong else None
+
+    def keep(self):
+        "Remember how it looks"
+        self.whole = contents(self.out) if self.out.is_dir() else content(self.out)
+
+def wait_in_command(seconds):
+    "A moment of a command that is not a run: any, early ones too"
+    def wait(command, run, rng):
+        until = command.start + rng.uniform(.1, seconds)
+        while time.monotonic() < until and not command.over(): time.sleep(.005)
+    return wait
+
+def command_moment(command, out):
+    "Where such a command is"
+    if command.age() < .5: return 'start of process'
+    if out.with_name(out.name + '.making').exists() or out.with_name(out.name + '.images.making').exists(): return 'reading images'
+    if (out/'.lock').exists() or out.with_name(out.name + '.lock').exists(): return 'at work'
+    return 'import, or the end'
+
+def stop_command(work, rng, log, trial):
+    "Stop it a few times, then let it end; true if all is as it should be"
+    for _ in range(rng.randint(1, 3)):
+        command = work.start()
+        wait_in_command(work.seconds)(command, work.out, rng)
+        if command.over(): break
+        log(obey(command, rng, work.name, command_moment(command, work.out)) | dict(trial=trial, workers=2))
+        command.clean()
+    return work.finish()
+
+def images(folder, n, size, rng):
+    "16-bit pictures of half-ellipses with a bright spot, a list of them, and some as DICOM files"
+    folder.mkdir()
+    (folder/'dicom').mkdir()
+    y, x = np.mgrid[-1:1:size[0]*1j, 0:1:size[1]*1j]
+    rows = []
+    for i in range(n):
+        pixels = ((x**2/.6 + y**2/.7 < rng.uniform(.5, 1))*(20000 + 10000*np.sin(9*x + i)**2 + 20000*np.exp(-((x - .3)**2 + (y - rng.uniform(-.5, .5))**2)/.01)))
+        Image.fromarray(pixels.astype('uint16')).save(folder/f'{i}.png')
+        if i < 12: dicom(pixels.astype('uint16'), i, folder/'dicom'/f'{i}.dcm')
+        rows.append(dict(path=f'{i}.png', patient=f'p{i//2}', label=i//2 % 2))
+    pd.DataFrame(rows).to_csv(folder/'list.csv', index=False)
+
+def dicom(pixels, i, path):
+    "A mammogram with the least that a file must have"
+    ds = pydicom.Dataset()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ds.SOPClassUID, ds.SOPInstanceUID = '1.2.840.10008.5.1.4.1.1.1.2', f'1.2.3.{i + 1}'
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    ds.Modality, ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = 'MG', f'p{i}', f'1.2.4.{i + 1}', f'1.2.5.{i + 1}'
+    ds.ImageLaterality, ds.ViewPosition, ds.PresentationIntentType = 'L', 'CC', 'FOR PRESENTATION'
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, 'MONOCHROME2', 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelData = 16, 16, 15, pixels.tobytes()
+    ds['PixelData'].VR = 'OW'
+    ds.save_as(path, enforce_file_format=True)
+
+def drop(run, rng):
+    "Remove one or two steps, as if they had not been made yet"
+    steps = sorted((run/'steps').iterdir())
+    for p in rng.sample(steps, rng.randint(1, 2)): shutil.rmtree(p) if not p.is_symlink() else p.unlink()
+
+def linked(reference, run):
+    "A copy of a run that takes no room"
+    shutil.rmtree(run, ignore_errors=True)
+    subprocess.run(['cp', '-al', reference, run], check=True)
+
+def stop_run(work, reference, rng, log, trial, whole_run):
+    "Stop a run a few times, with steps missing or from nothing, then let it end; what went wrong, or None"
+    shutil.rmtree(work.out, ignore_errors=True)
+    if not whole_run:
+        linked(reference, work.out)
+        drop(work.out, rng)
+    stops, command = rng.randint(6, 10) if whole_run else rng.randint(2, 4), None
+    while stops:
+        work.workers = rng.choice([1, 2])
+        command = command or work.start()
+        wait_for_moment(command, work.out, rng)
+        if command.over(): break
+        row = obey(command, rng, *moment(command, work.out))
+        log(row | dict(trial=trial, workers=work.workers))
+        stops -= 1
+        if row['end'] == 'goes on': continue
+        command.clean()
+        command = None
+    if command:
+        command.wait(900)
+        if raw(command.said()): return 'traceback: ' + command.said()
+        command.clean()
+    return work.finish()
+
+# --- other trouble
+
+def full_disk(work, reference, rng, tmp):
+    "The disk fills at a random moment; with more room the same command goes on"
+    disk = tmp/'disk'
+    disk.mkdir(exist_ok=True)
+    size = int(10**rng.uniform(5, 8.6))
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', disk], capture_output=True).returncode: return 'skipped: no tmpfs can be mounted here', ''
+    there, work.out = work.out, disk/'run'
+    try:
+        (work.out/'steps').mkdir(parents=True)
+        kept = sorted((reference/'steps').iterdir())
+        gone = rng.sample(kept, 2)
+        for p in kept:
+            if p not in gone: (work.out/'steps'/p.name).symlink_to(p)
+        command = work.start()
+        command.wait(900)
+        said, code = command.said(), command.process.returncode
+        command.clean()
+        if raw(said) or code not in (0, 2): return f'ends with {code}: {said}', size
+        subprocess.run(['mount', '-o', 'remount,size=4g', disk], check=True)
+        return work.finish(), f'{size/1e6:.1f} MB, then: {said.strip().splitlines()[-1]}' if code else f'{size/1e6:.1f} MB were enough'
+    finally:
+        work.out = there
+        subprocess.run(['umount', disk], check=True)
+
+def read_only(work, tmp):
+    "The folder can only be read"
+    disk = tmp/'disk'
+    disk.mkdir(exist_ok=True)
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk], capture_output=True).returncode: return 'skipped: no tmpfs can be mounted here', ''
+    there, work.out = work.out, disk/'run'
+    try:
+        command = work.start()
+        command.wait(300)
+        said, code = command.said(), command.process.returncode
+        command.clean()
+        lines = [line for line in said.splitlines() if line]
+        return (f'ends with {code}: {said}' if raw(said) or code != 2 or len(lines) != 1 else None), said.strip()
+    finally:
+        work.out = there
+        subprocess.run(['umount', disk], check=True)
+
+def clock(work, reference, rng, tmp):
+    "The clock jumps, back by up to ten hours and forward again, while a run is at work"
+    library = next(Path('/usr/lib').glob('*/faketime/libfaketimeMT.so.1'), None)
+    if library is None: return 'skipped: libfaketime is not installed', ''
+    set_to, jumps = tmp/'clock', []
+    set_to.write_text('+0')
+    linked(reference, work.out)
+    drop(work.out, rng)
+    command = work.start(dict(LD_PRELOAD=str(library), FAKETIME_TIMESTAMP_FILE=str(set_to), FAKETIME_NO_CACHE='1', DONT_FAKE_MONOTONIC='1', FAKETIME_DONT_FAKE_MONOTONIC='1'))
+    while not command.wait(rng.uniform(2, 6)) and command.age() < 900:
+        jumps.append(rng.choice([-1, 1])*rng.randint(60, 36000))
+        set_to.write_text(f'{jumps[-1]:+}')
+    said, code = command.said(), command.process.returncode
+    command.clean()
+    return (f'ends with {code}: {said}' if raw(said) or code else work.compare()), f'{len(jumps)} jumps'
+
+def two_at_once(work, rng):
+    "A second one is started into the same folder at a random moment"
+    one = work.start()
+    one.wait(rng.uniform(0, work.seconds))
+    log, work.log = work.log, work.log.with_suffix('.second.txt')
+    two = work.start()
+    work.log = log
+    for command in (one, two): command.wait(900)
+    said, codes = [one.said(), two.said()], [one.process.returncode, two.process.returncode]
+    for command in (one, two): command.clean()
+    if any(map(raw, said)) or 0 not in codes or not set(codes) <= {0, 2}: return f'end with {codes}: {said}', ''
+    refused = [text.strip().splitlines()[-1] for text, code in zip(said, codes) if code]
+    return work.compare(), refused[0] if refused else 'one after the other'
+
+# --- the campaign
+
+def markdown(table):
+    "A table as kills.md shows it"
+    lines = [table.columns, ['---']*len(table.columns), *table.astype(object).where(table.notna(), '').to_numpy()]
+    return '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in lines)
+
+def table(log):
+    "What kills.md holds, from a log"
+    rows = [json.loads(line) for line in Path(log).read_text().splitlines()]
+    stops, ends, trouble = [[row for row in rows if row['kind'] == kind] for kind in ('stop', 'end', 'trouble')]
+    stops, out = pd.DataFrame(stops), []
+    wrong = [row for row in ends + trouble if row['wrong'] and not row['wrong'].startswith('skipped')]
+    ran = stops[stops.command == 'table1'] if len(stops) else stops
+    out.append(f"{len(stops)} stops, {len(ran)} of them of runs. Results compared: {len(ends) + len(trouble)}, different or broken: {len(wrong)}. "
+               f"Processes left 5 s after a stop: {int(stops.left.sum())}. Stops with a raw traceback: {int(stops.traceback.sum())}.")
+    def count(by, columns):
+        counts = pd.crosstab([stops[c] for c in by], stops[columns]).reset_index()
+        return markdown(counts)
+    out += [count(['command', 'phase'], 'signal'), count(['command', 'target'], 'signal'), count(['signal', 'target'], 'end')]
+    if len(trouble): out.append(markdown(pd.DataFrame(trouble)[['what', 'wrong', 'about']]))
+    detail = stops.assign(at=stops['at'].round(1), seconds=stops.seconds.round(1))
+    out.append(markdown(detail[['trial', 'command', 'workers', 'at', 'step', 'phase', 'signal', 'target', 'end', 'seconds', 'left', 'traceback']]))
+    return '\n\n'.join(out), len(wrong) + int(stops.left.sum()) + int(stops.traceback.sum())
+
+def main(minutes, seed, log, short):
+    rng, tmp = random.Random(seed), Path(tempfile.mkdtemp(prefix='kills-'))
+    deadline, reference = time.monotonic() + 60*minutes, tmp/'reference'
+    log.unlink(missing_ok=True)
+    os.environ['XDG_CONFIG_HOME'] = str(tmp/'config')
+    def note(**row):
+        with open(log, 'a') as f: f.write(json.dumps(row) + '\n')
+        print({k: v for k, v in row.items() if k != 'kind'}, flush=True)
+    def stopped(row): note(kind='stop', **row)
+    def ended(trial, what, wrong): note(kind='end', trial=trial, what=what, wrong=wrong)
+    arch = ['--arch', 'resnet50'] if short else []
+    run = Work('table1', lambda: ['table1', '--preset', 'kills', *arch, '--out', run.out, '--workers', run.workers], 'run', tmp, 40)
+    try:
+        for run.workers in [2] if short else [1, 2]:
+            shutil.rmtree(run.out, ignore_errors=True)
+            command = run.start()
+            if not command.wait(1200) or command.process.returncode: raise SystemExit(command.said())
+            note(kind='reference', workers=run.workers, seconds=command.age())
+            if run.whole: ended(0, f'unbroken, {run.workers} workers beside 1', run.compare())
+            run.keep()
+        run.out.rename(reference)
+        pictures = tmp/'pictures'
+        images(pictures, 24 if short else 80, (1200, 900), random.Random(seed))
+        classifier, gan = [next((reference/'steps').glob(name)) for name in ('baseline-resnet50-film-*', 'gan-*')]
+        others = [Work('ingest', lambda: ['ingest', 'csv', pictures/'list.csv', '--out', others[0].out, '--size', 64], 'store', tmp, 14),
+                  Work('predict', lambda: ['predict', classifier, pictures/'list.csv', '--out', others[1].out], 'scores.csv', tmp, 18),
+                  Work('translate', lambda: ['translate', gan/'film-digital', pictures/'dicom', others[2].out], 'translated', tmp, 14),
+                  Work('audit', lambda: ['audit', others[3].out], 'run', tmp, 30)]
+        linked(reference, run.out)
+        for work in others:
+            command = work.start()
+            if not command.wait(600) or command.process.returncode: raise SystemExit(f'{work.name}: {command.said()}')
+            work.keep()
+        trial, plan = 0, ['run', 'run', 'whole', 'run', 'full disk', 'ingest', 'run', 'two', 'run', 'predict', 'clock', 'run', 'audit', 'run', 'full disk', 'two ingests', 'translate', 'read-only', 'run']
+        if short: plan = ['run', 'ingest', 'full disk', 'run', 'two ingests', 'predict', 'read-only', 'two']
+        while time.monotonic() < deadline:
+            what, trial = plan[trial % len(plan)], trial + 1
+            run.workers = rng.choice([1, 2])
+            if what in ('run', 'whole'): ended(trial, what, stop_run(run, reference, rng, stopped, trial, what == 'whole'))
+            elif what in ('ingest', 'predict', 'translate', 'audit'):
+                work = next(o for o in others if o.name == what)
+                if what == 'audit': linked(reference, run.out)
+                else: shutil.rmtree(work.out, ignore_errors=True) if work.out.is_dir() else work.out.unlink(missing_ok=True)
+                ended(trial, what, stop_command(work, rng, stopped, trial))
+            else:
+                if what == 'full disk': wrong, about = full_disk(run, reference, rng, tmp)
+                if what == 'read-only': wrong, about = read_only(run, tmp)
+                if what == 'clock': wrong, about = clock(run, reference, rng, tmp)
+                if what == 'two':
+                    linked(reference, run.out)
+                    drop(run.out, rng)
+                    wrong, about = two_at_once(run, rng)
+                if what == 'two ingests':
+                    shutil.rmtree(others[0].out, ignore_errors=True)
+                    wrong, about = two_at_once(others[0], rng)
+                note(kind='trouble', trial=trial, what=what, wrong=wrong, about=str(about).replace(str(tmp), '...'))
+    finally: shutil.rmtree(tmp, ignore_errors=True)
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--minutes', type=float, default=40)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--log', type=Path, default=Path(tempfile.gettempdir())/'kills.jsonl')
+    parser.add_argument('--table', type=Path)
+    parser.add_argument('--short', action='store_true')
+    options = parser.parse_args()
+    if not options.table: main(options.minutes, options.seed, options.log, options.short)
+    text, faults = table(options.table or options.log)
+    print(text)
+    sys.exit(faults > 0)
