@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammo_uda.data.dataset import Dataset
 from mammo_uda.data.describe import (ALIKE, Description, age_group, alike, counts, describe, fold_auroc, fold_ranks, known, near_duplicates,
-                                     patient_bootstrap, shortcuts, split_leaks)
+                                     outlines, patient_bootstrap, shortcuts, split_leaks)
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import build_store, write_store
 
@@ -230,6 +230,26 @@ def test_a_scanner_of_its_own_for_each_patient_tells_nothing(tmp_path):
     assert figures(s).loc['scanner', 'auroc'] == 0.5
 
 
+def test_an_outline_that_tells_the_label_is_a_shortcut(tmp_path):
+    "Breasts of noise; in one store the higher ones are positive, in the other any"
+    rng = np.random.default_rng(4)
+    label, height = rng.integers(2, size=60).repeat(2), rng.integers(10, 22, size=120)
+    def breasts(height): return NOISE[:120]*(np.abs(np.arange(32)[:,None]-16) < height[:,None,None]/2)*(np.arange(32) < 12)
+    told = store(tmp_path/'told', breasts(height + 4*label), label=label)
+    assert figures(told).loc['outline', 'low'] > .6
+    assert any(w.startswith('film: the label can be told from outline alone') and 'or how it was cut out' in w for w in describe(told).warnings)
+    assert figures(store(tmp_path/'any', breasts(height), label=label)).loc['outline', 'low'] < .5
+
+
+def test_an_outline_is_measured_in_shares_of_the_image():
+    image = np.zeros((1, 64, 64), 'float32')
+    image[0, 16:48, :32] = .5
+    image[0, 30, 10] = 0 # a hole
+    small, large = outlines(image[:,::2,::2]), outlines(image)
+    np.testing.assert_allclose(large[0,[0, 3, 4]], [.25, .5, .25])
+    np.testing.assert_allclose(small, large, atol=.04)
+
+
 def test_patients_are_never_in_fit_and_test(tmp_path):
     label = np.random.default_rng(1).integers(2, size=60)
     images = NOISE[np.arange(60).repeat(4)] + 0.01*RNG.normal(size=(240, 32, 32)) # a patient's images are alike
@@ -249,7 +269,7 @@ def test_each_domain_is_judged_apart_and_figures_are_repeatable(tmp_path):
 def test_phantom_has_no_scanner_and_no_age(tmp_path):
     d = describe(phantom_store(tmp_path/'s', 'film', patients=30, size=32))
     assert not any('scanner' in w or 'age,' in w or 'age alone' in w for w in d.warnings)
-    assert d.shortcuts['from'].tolist() == ['view', '16 x 16 thumbnails']
+    assert d.shortcuts['from'].tolist() == ['view', 'outline', '16 x 16 thumbnails']
     assert d.leaks['in_several_splits'].tolist() == [0] and d.duplicates.empty
 
 
