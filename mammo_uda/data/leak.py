@@ -91,7 +91,8 @@ def view_leaks(
 ) -> list: # of (what, auROC, its standard error)
     "What tells the label of one view."
     label = drawn_labels(patients, side, seed)
-    drawn = pd.DataFrame([asdict(draw_shape(p, side, view, seed)) | dict(density=draw_patient(p, seed)[0]) for p in patients])
+    drawn = pd.DataFrame([asdict(draw_shape(p, side, view, seed)) for p in patients])
+    drawn = drawn.assign(density=[draw_patient(p, seed)[0] for p in patients])
     found = [(name, *auroc_error(label, drawn[name].to_numpy())) for name in drawn]
     for domain in DOMAINS:
         images = lesion_free(patients, side, view, domain, size, seed)
