@@ -78,3 +78,10 @@ def test_intervals_for_all_tests_together_and_p_values_agree():
             outside = (found.low > .5) | (found.high < .5)
             assert outside.any() == (found.p < .05).any() and (outside <= (found.p < .05)).all()
             assert found.p.is_monotonic_increasing
+
+
+def test_film_stays_in_its_range_under_scratches():
+    "A scratch over the densest tissue once was below the least density, and brighter than any image may be"
+    for seed in range(50):
+        density = phantom.film_marks(np.random.default_rng(seed), np.full((40, 32), .06))
+        assert density.min() >= .05 and density.max() <= 3.6

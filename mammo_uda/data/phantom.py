@@ -293,7 +293,7 @@ def film_marks(
     label[:] = np.where(rng.random(label.shape) < .25, 2.5, .3)
     for _ in range(rng.integers(0,3)):
         rows, cols = line(*rng.integers(0,h,1), *rng.integers(0,w,1), *rng.integers(0,h,1), *rng.integers(0,w,1))
-        density[rows, cols] -= .15
+        density[rows, cols] = np.maximum(density[rows, cols]-.15, .05) # the film's range, as in `film_density`
     return density
 
 # %% ../../nbs/data/phantom.ipynb #933786a9
