@@ -1,9 +1,11 @@
 "Every coding gives the right pixels, and a broken file is one rejection whatever it does to its decoder"
-import os, threading
+import os, subprocess, sys, threading
 from pathlib import Path
 
-import numpy as np, pandas as pd, psutil, pytest
-from pydicom.uid import JPEG2000MCLossless, MPEG2MPML
+import imagecodecs, numpy as np, pandas as pd, psutil, pytest
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom import dcmread
+from pydicom.uid import HTJ2K, HTJ2KLosslessRPCL, JPEG2000, JPEG2000MCLossless, JPEGLossless, JPEGLSNearLossless, MPEG2MPML
 
 from codings import ALL, DICOM, PICTURES, film, header, save_coded, save_dicom
 from mammo_uda.core.files import UnreadableImage
@@ -25,6 +27,61 @@ def test_white_background(tmp_path, coding):
     pixels = film()
     image = read_image(save_coded(tmp_path, coding, 4095-pixels, PhotometricInterpretation='MONOCHROME1'))
     np.testing.assert_allclose(image, pixels/4095, atol=1e-6)
+
+WITHOUT_OTHERS = """
+import sys
+sys.modules |= dict.fromkeys(['pylibjpeg', 'libjpeg', 'openjpeg', 'rle', 'gdcm', 'jpeg_ls']) # as if not installed
+import numpy as np
+from pydicom.pixels import get_decoder
+from pydicom.uid import JPEGLSLossless
+from mammo_uda.data.image import read_image
+assert get_decoder(JPEGLSLossless).available_plugins == ('mammo_uda',)
+np.savez('read.npz', **{path: read_image(path) for path in sys.argv[1:]})
+"""
+
+def test_every_coding_where_no_other_decoder_is_installed(tmp_path):
+    pixels = film()
+    names = {save_coded(tmp_path, coding, pixels).name: coding for coding in ALL}
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, '-c', WITHOUT_OTHERS, *names], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(root)}, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == '', done.stderr
+    with np.load(tmp_path/'read.npz') as read:
+        assert set(read) == set(names) and len(names) == 16
+        for name, coding in names.items(): np.testing.assert_allclose(read[name], pixels/4095, atol=within(coding))
+
+@pytest.mark.parametrize('bits', [8, 12, 16])
+@pytest.mark.parametrize('predictor', range(1, 8))
+def test_lossless_jpeg_with_each_predictor(tmp_path, predictor, bits):
+    pixels = (film().astype(int)*16 >> 16-bits).astype('uint8' if bits == 8 else 'uint16')
+    data = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=predictor, bitspersample=bits)
+    image = read_image(save_dicom(tmp_path/'a.dcm', header(pixels, bits), JPEGLossless, data))
+    np.testing.assert_allclose(image, pixels/(2**bits-1), atol=1e-6)
+
+def test_nearly_lossless_jpeg_ls(tmp_path):
+    pixels = film()
+    image = read_image(save_dicom(tmp_path/'a.dcm', header(pixels), JPEGLSNearLossless, imagecodecs.jpegls_encode(pixels, level=3)))
+    assert 0 < np.abs(image - pixels/4095).max() < 3.5/4095
+
+@pytest.mark.parametrize('syntax, encode', [(JPEG2000, lambda p: imagecodecs.jpeg2k_encode(p, codecformat='j2k', level=80, bitspersample=12)),
+    (JPEG2000, lambda p: imagecodecs.jpeg2k_encode(p, codecformat='jp2', reversible=True, level=0, bitspersample=12)), # in a box
+    (HTJ2KLosslessRPCL, lambda p: imagecodecs.htj2k_encode(p, reversible=True)), (HTJ2K, lambda p: imagecodecs.htj2k_encode(p, reversible=True))])
+def test_further_kinds_of_jpeg_2000(tmp_path, syntax, encode):
+    pixels = film()
+    np.testing.assert_allclose(read_image(save_dicom(tmp_path/'a.dcm', header(pixels), syntax, encode(pixels))), pixels/4095, atol=12/4095)
+
+@pytest.mark.parametrize('coding', ['jpeg-lossless-1', 'jpeg-ls', 'rle'])
+def test_a_film_of_full_size(tmp_path, coding):
+    pixels = np.tile(film(1000), (4, 3))
+    np.testing.assert_allclose(read_image(save_coded(tmp_path, coding, pixels)), pixels/4095, atol=1e-6)
+
+@pytest.mark.parametrize('share', [.3, .7, .95])
+@pytest.mark.parametrize('coding', [c for c, (syntax, _) in DICOM.items() if syntax.is_encapsulated] + ['jpeg-baseline'])
+def test_a_picture_that_ends_early_inside_a_whole_file(tmp_path, coding, share):
+    ds = dcmread(save_coded(tmp_path, coding, film()))
+    data = next(generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = encapsulate([data[:int(share*len(data))//2*2]])
+    ds.save_as(tmp_path/'cut.dcm')
+    with pytest.raises(UnreadableImage): read_image(tmp_path/'cut.dcm')
 
 @pytest.mark.parametrize('syntax, name', [(MPEG2MPML, 'MPEG2 Main Profile'), (JPEG2000MCLossless, 'JPEG 2000 Part 2')])
 def test_a_coding_without_decoder_is_named_with_what_to_do(tmp_path, syntax, name):

@@ -14,7 +14,7 @@ __all__ = ['LARGEST', 'NOTES', 'NUMBERS', 'TABLES', 'LEFT_OUT', 'MAGNIFIED', 'IM
            'read_noted', 'read_image', 'header_spacing', 'file_spacing']
 
 # %% ../../nbs/data/image.ipynb #43385c67
-import warnings
+import io,warnings
 from pathlib import Path
 import imagecodecs
 import numpy as np
@@ -27,7 +27,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID,AllTransferSyntaxes,DigitalMammographyXRayImageStorageForProcessing
 
 from ..core.files import UnreadableImage
-from .codings import CODECS,PLUGIN,WRONG_BITS,WRONG_SIZE
+from .codings import CODECS,PLUGIN,REASONS,WRONG_SIZE
 from .ddsm import header_beside,read_ljpeg,view_of
 
 # %% ../../nbs/data/image.ipynb #d314a101
@@ -281,7 +281,7 @@ def stored_pixels(
     plugin = PLUGIN if uid in CODECS else 'pydicom'
     try: pixels,_ = get_decoder(uid).as_array(ds.PixelData, decoding_plugin=plugin, correct_unused_bits=False, **about_pixels(ds))
     except RuntimeError as e: # it holds what the decoder said
-        for known in WRONG_SIZE,WRONG_BITS:
+        for known in REASONS:
             if known in str(e): raise UnreadableImage(known) from e
         raise
     if pixels.shape != (ds.Rows, ds.Columns): raise UnreadableImage(WRONG_SIZE)
@@ -407,7 +407,7 @@ def read_dicom(
     coding = 'unknown coding'
     try:
         with warnings.catch_warnings(action='ignore'):
-            ds = dcmread(path)
+            ds = dcmread(io.BytesIO(Path(path).read_bytes())) # of a file, 2 GiB would be asked for where a damaged length says so
             coding = coding_name(ds.file_meta.TransferSyntaxUID)
             refuse(ds)
             pixels = stored_pixels(ds)
