@@ -236,6 +236,17 @@ def test_ctrl_c_while_a_step_starts_stops_it(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt): run_steps([step(slow)], tmp_path)
     assert [o.exitcode for o in started] == [-signal.SIGKILL]
 
+def test_a_fork_server_that_loads_ends_with_its_run(tmp_path):
+    (tmp_path/'slow_steps.py').write_text('import time\nfor _ in range(600): time.sleep(.1)')
+    code = "from mammo_uda.experiment.steps import *\nrun_steps([Step('slow', 'slow_steps:work')], 'run')"
+    runner = subprocess.Popen([sys.executable, '-c', code], cwd=tmp_path, env=os.environ | dict(PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])))
+    wait_for(lambda: [o for o in psutil.Process(runner.pid).children() if 'forkserver' in ' '.join(o.cmdline())])
+    family = psutil.Process(runner.pid).children(recursive=True)
+    time.sleep(.5) # so that it is at it
+    runner.kill()
+    runner.wait()
+    wait_for(lambda: not any(alive(o.pid) for o in family))
+
 def test_leftover_temporary_files_go(tmp_path):
     s = step(write, text='a')
     s.partial(tmp_path).mkdir(parents=True)

@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColum
 from rich.text import Text
 
 from ..core.files import UserError, clear_scraps, content_key, disk_trouble, name_whole, only_one
+from ..core.orphan import PARENT
 from ..core.stops import hold_stops
 
 # %% ../../nbs/experiment/steps.ipynb #fc354f48
@@ -156,7 +157,7 @@ def threads_each(
 
 def _environment(threads):
     "What the fork server finds in its environment"
-    return dict(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    return {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads), PARENT: str(os.getpid())}
 
 # %% ../../nbs/experiment/steps.ipynb #d538a3ae
 @contextmanager
@@ -173,7 +174,7 @@ def _forks():
 def _load(modules, threads):
     "Start the fork server, and wait until it has loaded `modules`"
     from multiprocessing.forkserver import ensure_running
-    _forks().set_forkserver_preload(modules)
+    _forks().set_forkserver_preload(['mammo_uda.core.orphan', *modules])
     with _starting(threads): ensure_running()
     try:
         with _hide_script(): _forks().Process().start()
