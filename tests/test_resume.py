@@ -10,9 +10,10 @@ from fastai.callback.core import Callback
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from torch import nn
 
-from mammo_uda.classify.learner import classifier_learner, save_classifier
+from mammo_uda.classify.learner import CLASSIFIER, classifier_learner, save_classifier
 from mammo_uda.classify.networks import ARCHS, make_net
 from mammo_uda.core import training
+from mammo_uda.core.checked import one_of
 from mammo_uda.core.files import UserError
 from mammo_uda.core.training import Resume, read_checkpoint, seed_all, write_checkpoint
 from mammo_uda.data.blocks import labelled_dls, shots
@@ -348,6 +349,7 @@ def precisions(folder): return {o.name: json.loads(o.read_text())['precision'] f
 
 def test_the_precision_of_a_training_is_written_down(stores, tmp_path, monkeypatch, in_bfloat16):
     monkeypatch.setitem(ARCHS, 'small', small)
+    monkeypatch.setitem(CLASSIFIER, 'arch', one_of('small'))
     for rates in table1.RATES.values(): monkeypatch.setitem(rates, 'small', 1e-3)
     for k in ('gan','start','end'): (tmp_path/k).mkdir()
     table1.train_gan(tmp_path/'gan', silent, **stores, **SHORT | dict(epochs=1))
