@@ -63,8 +63,8 @@ def named(root, text):
 
 def click_at(root, row, column):
     "Click where a row and a column cross"
-    y = middle(named(root, row), *DOWN)
     x = middle(named(root, column), *ACROSS)
+    y = next(middle(o, *DOWN) for o in seen(root) if o['text']==row) # where it is now that the column was scrolled to
     root.page.mouse.click(x, y)
 
 def gap(a, b): return sum(max(-shared(a, b, *axis), 0) for axis in (ACROSS, DOWN))
