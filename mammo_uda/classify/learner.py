@@ -103,7 +103,9 @@ def save_classifier(
     write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, range=[0, 1], **about, version=version('mammo_uda')), indent=1))
 
 # %% ../../nbs/classify/learner.ipynb #66573503
-CLASSIFIER = dict(arch=one_of(*ARCHS), size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE), method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]), precision=Maybe(NAME))
+CLASSIFIER = dict(arch=one_of(*ARCHS), size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE),
+                  method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]),
+                  precision=Maybe(NAME))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
 def load_classifier(

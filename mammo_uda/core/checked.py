@@ -32,7 +32,8 @@ NAME = Check('a plain name (letters, digits, _ . -)', _plain)
 
 # %% ../../nbs/core/checked.ipynb #cc873fb7
 def _title(value):
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200 and not set(value) & set('/\\<>&"\'`$|*[]') and value[0] not in '=+-@'
+    plain = isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200
+    return plain and not set(value) & set('/\\<>&"\'`$|*[]') and value[0] not in '=+-@'
 
 TITLE = Check('a title (no / \\ < > & " \' ` $ | * [ ], nor = + - @ at the front)', _title)
 LINE = Check('a line of text', lambda value: isinstance(value, str) and value.isprintable() and len(value) <= 5000)
@@ -50,7 +51,8 @@ def number(
     high: float = math.inf, # largest
 ) -> Check:
     "A number between two others"
-    return Check(f'a number from {low:g} to {high:g}', lambda value: type(value) in (int, float) and low <= value <= high)
+    def fits(value): return type(value) in (int, float) and low <= value <= high
+    return Check(f'a number from {low:g} to {high:g}', fits)
 
 def one_of(
     *values: object, # texts or numbers
@@ -62,7 +64,8 @@ def side(
     least: int = 32, # px
 ) -> Check:
     "A side of images that the networks can work with, px"
-    return Check(f'a multiple of 4 from {least} to 16384', lambda value: type(value) is int and least <= value <= 16384 and value%4 == 0)
+    def fits(value): return type(value) is int and least <= value <= 16384 and value%4 == 0
+    return Check(f'a multiple of 4 from {least} to 16384', fits)
 
 # %% ../../nbs/core/checked.ipynb #a0732be8
 def path_in(
@@ -85,7 +88,8 @@ def no_way_out(
     for top, folders, files in os.walk(root):
         for o in (Path(top)/name for name in folders + files):
             if not o.is_symlink() or path_in(root).test(o.relative_to(root).as_posix()): continue
-            raise UserError(f"{o.name} in {folder} is a link that leads out of that folder: put what it leads to in its place, or remove it.")
+            raise UserError(f"{o.name} in {folder} is a link that leads out of that folder: "
+                            "put what it leads to in its place, or remove it.")
 
 # %% ../../nbs/core/checked.ipynb #b510d590
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ def read_json(
 MOST_ROWS, MOST_BYTES = 10_000_000, 2*2**30 # of a table; of it in memory
 
 def _is_plain(kind): # a type of Arrow
-    tests = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string, pa.types.is_large_string)
+    tests = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string,
+             pa.types.is_large_string)
     return any(test(kind) for test in tests) or pa.types.is_dictionary(kind) and _is_plain(kind.value_type)
 
 def _text_bytes(column):
@@ -161,7 +166,8 @@ def _check_parquet(path):
     with parquet.ParquetFile(path) as file:
         rows, schema = file.metadata.num_rows, file.schema_arrow
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-    if rows > MOST_ROWS or size > MOST_BYTES or len(schema) > 500: raise ValueError(f'its {rows:,} rows of {len(schema)} columns are too many')
+    if rows > MOST_ROWS or size > MOST_BYTES or len(schema) > 500:
+        raise ValueError(f'its {rows:,} rows of {len(schema)} columns are too many')
     for o in schema:
         if not _is_plain(o.type): raise ValueError(f'the column {ascii(o.name)} holds neither numbers nor texts')
     texts = [o.name for o in schema if pa.types.is_string(o.type) or pa.types.is_large_string(o.type)]
@@ -193,7 +199,8 @@ def read_table(
         _check_parquet(path)
         return fit_table(pd.read_parquet(path), want)
     except Exception as e: # pyarrow has a different error for every kind of damage
-        raise damaged(path, e if type(e) is ValueError else f'it is not a Parquet file that can be read ({type(e).__name__})') from None
+        if type(e) is ValueError: raise damaged(path, e) from None
+        raise damaged(path, f'it is not a Parquet file that can be read ({type(e).__name__})') from None
 
 # %% ../../nbs/core/checked.ipynb #53633801
 def read_csv(

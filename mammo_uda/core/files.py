@@ -98,10 +98,14 @@ def _same(f, path):
     try: return os.path.samestat(os.fstat(f.fileno()), os.stat(path))
     except FileNotFoundError: return False
 
+def _no_link(path, flags):
+    "A file, opened unless it is a link: what that leads to may be somebody's"
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
 def _locked(path, busy):
     "The file, open and locked"
     while True:
-        f = open(path, 'a') # which empties nothing, should it be a link
+        f = open(path, 'w', opener=_no_link)
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError: raise UserError(busy) from None
         except OSError as e:

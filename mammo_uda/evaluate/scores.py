@@ -90,7 +90,8 @@ def write_scores(
     return write_whole(path, data.getvalue())
 
 # %% ../../nbs/evaluate/scores.ipynb #6742b7c2
-SCORES = dict(image_id=TITLE, patient=TITLE, test_domain=NAME, train_domain=NAME, method=NAME, arch=NAME, label=one_of(0, 1), prob=number(0, 1), seed=whole(0, 2**32))
+SCORES = dict(image_id=TITLE, patient=TITLE, test_domain=NAME, train_domain=NAME, method=NAME, arch=NAME,
+              label=one_of(0, 1), prob=number(0, 1), seed=whole(0, 2**32))
 
 # %% ../../nbs/evaluate/scores.ipynb #142beff2
 def read_scores(

@@ -117,5 +117,6 @@ def audit_page(
     for name, table in tables.items():
         body.append(f'<p>{EXPLAINED[name]}</p><div class="wide">{table.round(3).to_html(index=False, border=0, na_rep="")}</div>')
     body.append('<h2>The most changed images</h2><p>Source, translation, and back. In the last row the difference, once tones are matched: red was added, blue taken away.</p>')
-    body += [f'<h3>{name}</h3><img src="audit/{name}.png" alt="The most changed images of {name}">' for name in map(html.escape, pictures)]
+    for name in map(html.escape, pictures):
+        body.append(f'<h3>{name}</h3><img src="audit/{name}.png" alt="The most changed images of {name}">')
     return html_page('mammo_uda: audit', ''.join(body) + f'<h2>Limits</h2><p class="limits">{LIMITS}</p>')

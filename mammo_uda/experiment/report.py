@@ -71,8 +71,10 @@ def sample_run(
 def _manifest_of(run):
     "What a manifest holds"
     inside, domain = path_in(run), one_of(*DOMAINS)
-    translation = dict(recipe=NAME, seed=whole(0, 2**32), domain=domain, to=domain, translator=Maybe(inside), synthesised=inside, reconstructed=inside)
-    return dict(stores={d: Maybe(inside) for d in DOMAINS}, translations=[translation], classifiers=Maybe([inside]), translator=Maybe(LINE), note=Maybe(LINE))
+    translation = dict(recipe=NAME, seed=whole(0, 2**32), domain=domain, to=domain, translator=Maybe(inside),
+                       synthesised=inside, reconstructed=inside)
+    return dict(stores={d: Maybe(inside) for d in DOMAINS}, translations=[translation], classifiers=Maybe([inside]),
+                translator=Maybe(LINE), note=Maybe(LINE))
 
 def read_manifest(
     run: str|Path, # run folder
@@ -106,7 +108,9 @@ class Triplets:
         self.domain, self.to, self.recipe, self.seed = [translation[k] for k in ('domain', 'to', 'recipe', 'seed')]
         at = [pd.Series(range(len(o)), index=o.index.image_id) for o in self.stores]
         self.at = pd.concat(at, axis=1, join='inner').values
-        if len({o.size for o in self.stores}) > 1 or not len(self.at): raise UserError(f"The stores {', '.join(o.folder.name for o in self.stores)} of {run} do not belong together: they have no image in common, or not one size.")
+        if len({o.size for o in self.stores}) > 1 or not len(self.at):
+            raise UserError(f"The stores {', '.join(o.folder.name for o in self.stores)} of {run} do not belong together: "
+                            "they have no image in common, or not one size.")
         self.index = self.stores[0].index.iloc[self.at[:, 0]].reset_index(drop=True)
 
     def __len__(self): return len(self.at)

@@ -326,7 +326,8 @@ def claim_folder(
     there = read_json(path, SETTINGS)
     for k in ['images', *settings.keys() - {'seeds','images'}]:
         if there.get(k) != settings.get(k):
-            raise UserError(f"--out {run} holds a run with {k} {str(there.get(k))[:100]}, not {settings.get(k)}: give another folder, or the same settings.")
+            raise UserError(f"--out {run} holds a run with {k} {str(there.get(k))[:100]}, not {settings.get(k)}: "
+                            "give another folder, or the same settings.")
     if there != settings: write_whole(path, json.dumps(settings, indent=1)) # other seeds
 
 # %% ../../nbs/experiment/table1.ipynb #3cf9b19c
@@ -430,4 +431,5 @@ def tell_rejected(
     store = PixelStore(step.folder(run))
     if store.rejected.empty: return
     first = f"row {store.rejected.row[0]}, {printable(store.rejected.reason[0])}"
-    console.print(Text(f"{step.name}: {len(store.rejected)} of {len(store.rejected)+len(store)} images could not be used; see rejected.csv. The first: {first}."))
+    console.print(Text(f"{step.name}: {len(store.rejected)} of {len(store.rejected)+len(store)} images could not be used; "
+                       f"see rejected.csv. The first: {first}."))

@@ -25,7 +25,8 @@ def training_folders(
 ) -> dict:         # name, such as uda-0: folder
     "The trainings of a run's Cycle-GANs, whole or not"
     no_way_out(run)
-    found = {re.sub('^gan-|-[0-9a-f]+(.partial)?$', '', o.name): o for o in sorted(Path(run).glob('steps/gan-*')) if NAME.test(o.name)}
+    folders = [o for o in sorted(Path(run).glob('steps/gan-*')) if NAME.test(o.name)]
+    found = {re.sub('^gan-|-[0-9a-f]+(.partial)?$', '', o.name): o for o in folders}
     if not found: raise UserError(f"{run} holds no training of a Cycle-GAN yet: give the folder of a run that trains some.")
     return found
 
@@ -36,7 +37,8 @@ def read_numbers(
     "A table of numbers, checked"
     table = read_csv(path, dict(epoch=whole(0, 10**7), way=NAME) if path.stem == 'watch' else {})
     for name in table.columns.drop('way', errors='ignore'):
-        if not NAME.test(name) or not (is_numeric_dtype(table[name]) or table[name].isna().all()): raise damaged(path, f'{ascii(name)[:60]} is no plain name with numbers below')
+        if NAME.test(name) and (is_numeric_dtype(table[name]) or table[name].isna().all()): continue
+        raise damaged(path, f'{ascii(name)[:60]} is no plain name with numbers below')
     return table.astype({name: float for name in table.columns.drop(['epoch', 'way'], errors='ignore')})
 
 def sample_files(
@@ -54,7 +56,8 @@ def open_sample(
         with Image.open(picture, formats=['PNG']) as file:
             if file.width*file.height > 2**26: raise ValueError('too large')
             return np.asarray(file.convert('L'))
-    except Exception as e: raise UserError(f"A sample grid is damaged or not made by this program ({type(e).__name__}): remove it.") from None
+    except Exception as e: # PIL has a different error for every kind of damage
+        raise UserError(f"A sample grid is damaged or not made by this program ({type(e).__name__}): remove it.") from None
 
 # %% ../../nbs/experiment/trainings.ipynb #f586f757
 def _if_there(read, path, otherwise):

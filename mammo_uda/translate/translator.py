@@ -76,7 +76,8 @@ def save_translator(
     write_whole(folder/'translator.json', json.dumps(about, indent=1))
 
 # %% ../../nbs/translate/translator.ipynb #4478feab
-TRANSLATOR = dict(source=TITLE, target=TITLE, size=side(16), generator=one_of(*GENERATORS), settings={}, spacing=Maybe(number(0)), trained_on=[NAME],
+TRANSLATOR = dict(source=TITLE, target=TITLE, size=side(16), generator=one_of(*GENERATORS), settings={},
+                  spacing=Maybe(number(0)), trained_on=[NAME],
                   precision=Maybe(NAME))
 
 def declared_settings(

@@ -156,7 +156,8 @@ def _check_images(run, scores, stores):
     "Refuses scores of images that no store holds"
     for domain, images in scores.groupby('test_domain').image_id:
         if domain not in stores or not images.isin(stores[domain].index.image_id).all():
-            raise UserError(f"{run} has scores of images that are in no store of {domain}: its scores and its manifest do not belong together.")
+            raise UserError(f"{run} has scores of images that are in no store of {domain}: "
+                            "its scores and its manifest do not belong together.")
 
 class Table1Viewer(Viewer):
     "Table 1 of a run: a click on a cell shows what is behind it"

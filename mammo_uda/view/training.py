@@ -31,7 +31,8 @@ def numbers_text(
 def _curves(title, fig, rows):
     "A figure under its title"
     name = html.escape(title)
-    return f'<h2>{name}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{name}; last: {html.escape(numbers_text(rows))}">'
+    last = html.escape(numbers_text(rows))
+    return f'<h2>{name}</h2><img src="{figure_uri(fig)}" style="max-width:100%" alt="{name}; last: {last}">'
 
 def curves_html(
     training: Training,
