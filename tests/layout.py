@@ -111,7 +111,8 @@ def names_of(o, found):
 def astray(o, found):
     "Whether the name of a control or a picture stands far from it, or nearer to another one"
     names, others = names_of(o, found), [p for p in found if p['kind']==o['kind'] and p is not o]
-    def near(name): return gap(name, o) < min([30, *[gap(name, p) for p in others]])
+    def rival(p, name): return p['kind']=='picture' or shared(p, name, *DOWN) > 0 # a label belongs to its own line
+    def near(name): return gap(name, o) < min([30, *[gap(name, p) for p in others if rival(p, name)]])
     return names and not any(map(near, names))
 
 def faults(

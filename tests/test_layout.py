@@ -30,7 +30,7 @@ def test_two_numbers_in_one_place_and_one_under_no_heading(tab):
 
 def test_a_click_hits_the_cell_of_row_and_column(tab):
     far = '<div style="height:3000px"></div>'
-    root = shown(tab, far + grid('<p style="height:700px"></p>') + far)
+    root = shown(tab, far + grid('<p style="height:150px"></p>') + far)
     tab.evaluate('() => { document.onclick = e => { document.title = e.target.textContent; }; }')
     for row, column, number in [('film', 'net two', '2'), ('digital', 'net one', '3')]:
         click_at(root, row, column)
