@@ -237,8 +237,9 @@ def _repr_html_(self: Dataset): return self.summary().to_html(index=False)
 
 # %% ../../nbs/data/dataset.ipynb #2453ba96
 HEADER = {'patient': ['PatientID'], 'laterality': ['ImageLaterality', 'Laterality'], 'view': ['ViewPosition']}
-VIEW_NUMBERS = {'399162004': 'CC', 'R-10242': 'CC', '399368009': 'MLO', 'R-10226': 'MLO', '399260004': 'ML', 'R-10224': 'ML',
-                '399352003': 'LM', 'R-10228': 'LM', '399099002': 'LMO', 'R-10230': 'LMO'} # SNOMED, as in DICOM's CID 4014
+VIEW_NUMBERS = { # SNOMED, in both of its spellings, as in DICOM's CID 4014
+    '399162004': 'CC',  '399368009': 'MLO', '399260004': 'ML', '399352003': 'LM', '399099002': 'LMO',
+    'R-10242':   'CC',  'R-10226':   'MLO', 'R-10224':   'ML', 'R-10228':   'LM', 'R-10230':   'LMO'}
 
 def _coded_view(ds):
     "The view, where a header gives its number only"

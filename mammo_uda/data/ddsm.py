@@ -58,7 +58,8 @@ def number_after(
     return int(found[1]) if found else None
 
 # %% ../../nbs/data/ddsm.ipynb #9fab8b85
-VIEW_LINE = r'LINES ([1-9]\d{0,4}) PIXELS_PER_LINE ([1-9]\d{0,4}) BITS_PER_PIXEL (\d\d?) RESOLUTION (\d{1,4}(?:\.\d*)?) (NON_)?OVERLAY'
+VIEW_LINE = (r'LINES ([1-9]\d{0,4}) PIXELS_PER_LINE ([1-9]\d{0,4}) BITS_PER_PIXEL (\d\d?) '
+             r'RESOLUTION (\d{1,4}(?:\.\d*)?) (NON_)?OVERLAY')
 
 def parse_ics(
     text: str, # from `tidy_text`

@@ -26,7 +26,8 @@ def list_encoding(
 ) -> str:           # a name that `open` knows
     "How the letters of a list are written"
     with open(path, 'rb') as f: start = f.read(4)
-    if start in WORKBOOKS: raise UserError(f"{path} is a workbook of a spreadsheet: save the sheet with the list as CSV.")
+    if start in WORKBOOKS:
+        raise UserError(f"{path} is a workbook of a spreadsheet: save the sheet with the list as CSV.")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)): return 'utf-16'
     try:
         with open(path, encoding='utf-8') as f: any(False for _ in f) # a mistake may stand in any line
@@ -128,7 +129,7 @@ def _as_written(
     return column.str.replace(r'^([+-]?\d+)\.0+$', r'\1', regex=True)
 
 # %% ../../nbs/data/lists.ipynb #0044412f
-MISSING = ['', 'NA', 'N/A', 'n/a', '#N/A', '<NA>', 'NaN', 'nan', 'None', 'NULL', 'null'] # what programs write for nothing
+MISSING = ['', 'NA', 'N/A', 'n/a', '#N/A', '<NA>', 'NaN', 'nan', 'None', 'NULL', 'null'] # how programs write nothing
 
 def _read(
     f: io.TextIOBase, # open list
@@ -159,8 +160,10 @@ def read_rows(
     try:
         with open(path, encoding=list_encoding(path), newline='') as f: return _read(f, path, need, wanted)
     except FileNotFoundError: raise UserError(f"{path} does not exist: give the CSV that lists the images.") from None
-    except IsADirectoryError: raise UserError(f"{path} is a folder: give the CSV that lists the images in it.") from None
-    except OSError as e: raise UserError(f"{path} cannot be read ({e.strerror}): give the CSV that lists the images.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the CSV that lists the images in it.") from None
+    except OSError as e:
+        raise UserError(f"{path} cannot be read ({e.strerror}): give the CSV that lists the images.") from None
     except UnicodeError: raise UserError(f"{path} is not text that can be read: save it as CSV in UTF-8.") from None
 
 # %% ../../nbs/data/lists.ipynb #8cc61c8d

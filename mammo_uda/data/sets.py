@@ -47,10 +47,11 @@ def read_list(
     "Read the list of a set and give its columns our names"
     rows = read_rows(path, list(columns), [*columns, *more]).rename(columns={**columns, **more})
     check_ids(rows, path)
-    return rows.reindex(columns=[*columns.values(), *more.values(), 'row'])
+    rows = rows.reindex(columns=[*columns.values(), *more.values(), 'row'])
+    return rows.astype({column: 'str' for column in more.values()})
 
 # %% ../../nbs/data/sets.ipynb #a5e80973
-FORMATS = [('.dcm','.dicom'), ('.ljpeg',), ('.png',), ('.tif','.tiff'), ('.pgm',), ('.jpg','.jpeg')] # the better copy first
+FORMATS = [('.dcm','.dicom'), ('.ljpeg',), ('.png',), ('.tif','.tiff'), ('.pgm',), ('.jpg','.jpeg')] # the best first
 
 def names_of(
     published: Path, # e.g. images/s1/i1.dicom
@@ -162,6 +163,10 @@ def _cbis_films(folder, paths):
 # %% ../../nbs/data/sets.ipynb #b5fd0e79
 CBIS_LISTS = [f'{kind}_case_description_{part}_set.csv' for kind in ('mass','calc') for part in ('train','test')]
 
+def _lesion(types):
+    "The kind of lesion on a film or in a breast, from one row or several"
+    return 'both' if types.nunique() > 1 else types.iloc[0]
+
 def cbis_ddsm(
     folder: str|Path,             # with the four lists and the films, in subfolders too
     domain: str='film',
@@ -172,23 +177,23 @@ def cbis_ddsm(
     rows['found'] = _cbis_films(folder, rows['path'])
     rows['found'] = rows['found'].where(rows['found']!=rows['path'])
     films = rows.groupby(['patient','laterality','view'], sort=False, dropna=False).agg(
-        path=('path','first'), found=('found','first'), label=('label','max'), birads=('birads','max'), density=('density','first'),
-        lesion=('lesion', lambda types: 'both' if types.nunique()>1 else types.iloc[0])).reset_index()
+        path=('path','first'), found=('found','first'), label=('label','max'), birads=('birads','max'),
+        density=('density','first'), lesion=('lesion', _lesion)).reset_index()
     films['path'] = films['found'].fillna(films['path'])
     return Dataset.from_rows(films, folder, domain, 'CBIS-DDSM')
 
 # %% ../../nbs/data/sets.ipynb #60c4f47d
 INBREAST_LAYOUT = "INbreast has INbreast.csv and files such as AllDICOMs/20586908_6c613a14b80a8591_MG_R_CC_ANON.dcm"
-INBREAST_COLUMNS = {'file_name': 'file', 'laterality': 'laterality', 'view': 'view', 'acr': 'density', 'bi-rads': 'birads',
-                    'patient_age': 'age'}
+INBREAST_COLUMNS = {'file_name': 'file', 'laterality': 'laterality', 'view': 'view', 'acr': 'density',
+                    'bi-rads': 'birads', 'patient_age': 'age'}
 
 def _inbreast_patients(files, paths):
     "The second part of each file name; without one, the file stands for its own patient"
     parts = [Path(p).stem.split('_') for p in paths]
     alone = sum(Path(p).stem==file and Path(p).suffix.lower() not in FORMATS[0] for file, p in zip(files, paths))
     if alone:
-        print(f"inbreast: the names of {alone} of {len(parts)} images tell no patient, so each counts as one of her own, "
-              "and a split may put one woman into both parts.")
+        print(f"inbreast: the names of {alone} of {len(parts)} images tell no patient, so each counts as one of her "
+              "own, and a split may put one woman into both parts.")
     return [part[1] if len(part) > 1 else f'only {file}' for file, part in zip(files, parts)]
 
 def inbreast(
@@ -225,7 +230,8 @@ def vindr_mammo(
     path = find_below(folder, 'breast-level_annotations.csv', VINDR_LAYOUT)[0]
     rows = read_list(path, VINDR_COLUMNS)
     check_rows(rows, rows['patient'].isna() | rows['image_id'].isna(), path, "study_id or image_id is empty")
-    rows['path'] = find_images([path.parent, folder], 'images/' + rows['patient'] + '/' + rows['image_id'] + '.dicom', VINDR_LAYOUT)
+    published = 'images/' + rows['patient'] + '/' + rows['image_id'] + '.dicom'
+    rows['path'] = find_images([path.parent, folder], published, VINDR_LAYOUT)
     rows['birads'] = rows['birads'].str.removeprefix('BI-RADS ')
     rows['density'] = rows['density'].str.removeprefix('DENSITY ')
     rows['split'] = rows['split'].replace('training', 'train')
@@ -246,7 +252,8 @@ def rsna(
     path = find_below(folder, 'train.csv', RSNA_LAYOUT)[0]
     rows = read_list(path, RSNA_COLUMNS)
     check_rows(rows, rows['patient'].isna() | rows['image_id'].isna(), path, "patient_id or image_id is empty")
-    rows['path'] = find_images([path.parent, folder], 'train_images/' + rows['patient'] + '/' + rows['image_id'] + '.dcm', RSNA_LAYOUT)
+    published = 'train_images/' + rows['patient'] + '/' + rows['image_id'] + '.dcm'
+    rows['path'] = find_images([path.parent, folder], published, RSNA_LAYOUT)
     return Dataset.from_rows(rows, path.parent, domain, path)
 
 # %% ../../nbs/data/sets.ipynb #d69f5e6a
@@ -276,7 +283,8 @@ def mini_mias(
 # %% ../../nbs/data/sets.ipynb #48531120
 CMMD_LAYOUT = ("CMMD has CMMD_clinicaldata_revision.csv, which is its workbook saved as CSV, and DICOM files such as "
                "CMMD/D1-0001/07-18-2010-NA-NA-79377/1.000000-NA-70244/1-1.dcm")
-CMMD_COLUMNS = {'id1': 'patient', 'leftright': 'laterality', 'age': 'age', 'abnormality': 'lesion', 'classification': 'label'}
+CMMD_COLUMNS = {'id1': 'patient', 'leftright': 'laterality', 'age': 'age', 'abnormality': 'lesion',
+                'classification': 'label'}
 
 def _cmmd_breasts(path):
     "What the list says of each breast"
@@ -284,8 +292,9 @@ def _cmmd_breasts(path):
     labels = rows['label'].str.lower().map({'malignant': '1', 'benign': '0'})
     check_rows(rows, labels.isna(), path, lambda r: f"classification is {r['label']!r}; it must be Benign or Malignant")
     rows = rows.assign(label=labels, laterality=rows['laterality'].str.upper())
-    return rows.groupby(['patient','laterality'], sort=False).agg(row=('row','first'), age=('age','first'), label=('label','max'),
-        lesion=('lesion', lambda types: 'both' if types.nunique()>1 else types.iloc[0])).reset_index()
+    breasts = rows.groupby(['patient','laterality'], sort=False)
+    known = breasts.agg(row=('row','first'), age=('age','first'), label=('label','max'), lesion=('lesion', _lesion))
+    return known.reset_index()
 
 def _headers(folder, files):
     "What the header of each file says; nothing, where it cannot be read"
@@ -306,7 +315,8 @@ def cmmd(
     files = [p for p in visible_files(folder) if p.suffix.lower() in FORMATS[0]]
     if not files: raise UserError(f"{folder} holds no DICOM files: {CMMD_LAYOUT}.")
     rows = _headers(path.parent, files).merge(breasts, how='left', on=['patient','laterality'])
-    rows = leave_out(rows, rows['patient'].isna() | rows['laterality'].isna(), 'cmmd', 'have no patient or no side in their header')
+    nobody = rows['patient'].isna() | rows['laterality'].isna()
+    rows = leave_out(rows, nobody, 'cmmd', 'have no patient or no side in their header')
     rows = leave_out(rows, rows['label'].isna(), 'cmmd', 'show a breast that is not in the list')
     if rows.empty: raise UserError(f"{folder} holds no image of a breast that {path.name} lists: {CMMD_LAYOUT}.")
     lost = len(breasts) - rows['row'].nunique()
@@ -316,10 +326,11 @@ def cmmd(
 # %% ../../nbs/data/sets.ipynb #ed384a27
 EMBED_LAYOUT = ("EMBED has EMBED_OpenData_clinical.csv and EMBED_OpenData_metadata.csv, or the reduced ones, and "
                 "images/cohort_1/<patient>/<study>/<series>/<image>.dcm")
-EMBED_FINDINGS = {'empi_anon': 'patient', 'acc_anon': 'exam', 'side': 'side', 'asses': 'assessment', 'path_severity': 'severity'}
-EMBED_IMAGES = {'empi_anon': 'patient', 'acc_anon': 'exam', 'anon_dicom_path': 'path', 'imagelateralityfinal': 'laterality',
-                'viewposition': 'view', 'finalimagetype': 'type', 'spot_mag': 'spot'}
-EMBED_MORE = {'bside': 'bside', 'tissueden': 'density', 'age_at_study': 'age', # not all of them are in the reduced tables
+EMBED_FINDINGS = {'empi_anon': 'patient', 'acc_anon': 'exam', 'side': 'side', 'asses': 'assessment',
+                  'path_severity': 'severity'}
+EMBED_IMAGES = {'empi_anon': 'patient', 'acc_anon': 'exam', 'anon_dicom_path': 'path', 'viewposition': 'view',
+                'imagelateralityfinal': 'laterality', 'finalimagetype': 'type', 'spot_mag': 'spot'}
+EMBED_MORE = {'bside': 'bside', 'tissueden': 'density', 'age_at_study': 'age', # may be missing in the reduced tables
               'manufacturermodelname': 'scanner', 'breastimplantpresent': 'implant'}
 
 def _embed_list(folder, kind, columns):
@@ -342,7 +353,8 @@ def _embed_full_field(rows):
 def _embed_breasts(findings):
     "The fate of each breast in each examination: cancer, cleared or open"
     cancer = findings['severity'].isin(['0','1'])
-    cleared = (findings['assessment'].isin(['N','B']) & findings['severity'].isna()) | findings['severity'].isin(['4','5'])
+    negative = findings['assessment'].isin(['N','B']) & findings['severity'].isna()
+    cleared = negative | findings['severity'].isin(['4','5'])
     findings = findings.assign(cancer=cancer, cleared=cleared, proven=findings['bside'].fillna(findings['side']))
     def breast(side):
         def on(column): return findings[findings[column].isna() | findings[column].isin([side,'B'])].groupby('exam')
@@ -371,7 +383,7 @@ def embed(
     folder: str|Path,                # with the two tables and images, in subfolders too
     domain: str='digital',
 ) -> Dataset:
-    "EMBED (Jeong et al. 2023, Emory): 1 for a breast with a cancer by pathology, 0 for one that was cleared; others are left out"
+    "EMBED (Jeong et al. 2023, Emory): 1 for a breast with cancer by pathology, 0 for one that was cleared; no others"
     _, findings = _embed_list(folder, 'clinical', EMBED_FINDINGS)
     path, rows = _embed_list(folder, 'metadata', EMBED_IMAGES)
     check_rows(rows, rows['path'].isna(), path, "anon_dicom_path is empty")
@@ -435,5 +447,5 @@ def ddsm(
     return Dataset.from_rows(rows, folder, domain, 'DDSM')
 
 # %% ../../nbs/data/sets.ipynb #157ef117
-SETS = {'ddsm': ddsm, 'cbis-ddsm': cbis_ddsm, 'inbreast': inbreast, 'vindr': vindr_mammo, 'rsna': rsna, 'mias': mini_mias,
-        'cmmd': cmmd, 'embed': embed}
+SETS = {'ddsm': ddsm, 'cbis-ddsm': cbis_ddsm, 'inbreast': inbreast, 'vindr': vindr_mammo, 'rsna': rsna,
+        'mias': mini_mias, 'cmmd': cmmd, 'embed': embed}
