@@ -195,8 +195,14 @@ def test_only_the_largest_region_stays_and_has_no_holes():
     mask = np.zeros((100,100), bool)
     mask[10:60,10:60] = mask[80:95,80:95] = True
     mask[30:40,30:40] = False
-    found = largest_region(mask, np.ones_like(mask))
+    found = largest_region(mask, np.ones_like(mask), mask.astype(np.float32))
     assert found[35,35] and not found[80:,80:].any()
+
+def test_a_fogged_half_of_the_film_is_not_the_breast():
+    image, truth = [np.pad(o, ((0,0),(0,180))) for o in mlo(300, 150, air=.02)]
+    image[:,150:] = .02
+    image[:,200:] = np.random.default_rng(0).uniform(.2, .3, (300,130))
+    assert 300*130 > truth.sum() and overlap(breast_mask(image), truth) > .95
 
 def test_large_images_are_shrunk_first_and_look_the_same():
     image, _ = breast(1600)
@@ -242,7 +248,8 @@ images = dict(rows=st.integers(3,160), cols=st.integers(3,160), kind=st.sampled_
 @example(rows=3, cols=3, kind='noise', seed=0, low=0, high=1, negative=False, size=32)
 @example(rows=3, cols=160, kind='breast', seed=0, low=0, high=1, negative=False, size=32)
 @example(rows=160, cols=3, kind='framed', seed=1, low=0, high=1, negative=True, size=32)
-@example(rows=700, cols=601, kind='framed', seed=1, low=0, high=1, negative=False, size=32) # blocks that do not fit
+# blocks of pixels that do not fit the image
+@example(rows=700, cols=601, kind='framed', seed=1, low=0, high=1, negative=False, size=32)
 def test_any_image_is_refused_or_given_and_so_is_its_mirror_image(rows, cols, kind, low, high, negative, seed, size):
     check_standard(any_image(rows, cols, kind, low, high, negative, seed), size)
 

@@ -110,13 +110,14 @@ def opened(
 
 # %% ../../nbs/data/standardise.ipynb #c9efce43
 def largest_region(
-    mask: np.ndarray, # bool [H, W]
-    area: np.ndarray, # bool [H, W], within film borders
-) -> np.ndarray:      # bool [H, W]
-    "The largest connected region of `mask`, freed of thin parts, its holes filled"
+    mask: np.ndarray,  # bool [H, W]
+    area: np.ndarray,  # bool [H, W], within film borders
+    image: np.ndarray, # float [H, W], 0..1
+) -> np.ndarray:       # bool [H, W]
+    "The connected region of `mask` that holds the most grey, freed of thin parts, its holes filled"
     regions = measure.label(opened(mask, 3, False))
     if not regions.any(): return regions > 0
-    core = regions == np.bincount(regions.flat)[1:].argmax()+1
+    core = regions == np.bincount(regions.flat, image.flat)[1:].argmax()+1
     corners = opened(mask | ~area, 3, True) & ndimage.binary_dilation(core, morphology.disk(3))
     return ndimage.binary_fill_holes(core | corners & area)
 
@@ -150,7 +151,7 @@ def breast_mask(
     area,scale = film_area(image), min(1, work_size/max(image.shape))
     shape = [max(1, round(side*scale)) for side in image.shape]
     small,inner = resize(image, shape), resize(area, shape) > .99
-    region = largest_region(tissue(small, inner), inner)
+    region = largest_region(tissue(small, inner), inner, small)
     region &= ~label_pixels(small, region, inner)
     if region.mean() < .02: raise NoBreast('no breast found')
     return (resize(region, image.shape) > .5) & area
@@ -235,7 +236,7 @@ def apply_frame(
 def fit_breast(
     image: np.ndarray, # float [H, W], 0 = air, 1 = densest
     size: int,         # pixels a side of the result
-) -> tuple:            # float32 [size, size]; Frame it was found in; how many pixels of `image`, along a side, make one of the result
+) -> tuple:            # float32 [size, size]; Frame it was found in; pixels of `image`, along a side, that make one of the result
     "The breast of `image` at one size, how it lay, and how much it was reduced"
     check_levels(image) # a wrong level could hide in a block
     if is_second(image):
