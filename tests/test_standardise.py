@@ -258,7 +258,8 @@ def test_large_images_keep_the_same_promises(shape):
     assert check_standard(any_image(*shape, 'breast', 0, 1, False, 0), 64) == (min(shape) > 3)
 
 @settings(max_examples=40, derandomize=True, deadline=None)
-@given(rows=st.integers(64,300), cols=st.integers(64,300), seed=st.integers(0,99), framed=st.booleans(), gain=st.floats(.4,1))
+@given(rows=st.integers(64,300), cols=st.integers(64,300), seed=st.integers(0,99), framed=st.booleans(),
+       gain=st.floats(.4,1))
 def test_a_breast_is_found_upside_down_and_again(rows, cols, seed, framed, gain):
     image = any_image(rows, cols, 'framed' if framed else 'breast', 0, gain if not framed else 1, False, seed)
     assert overlap(breast_mask(image[::-1])[::-1], breast_mask(image)) > .98
