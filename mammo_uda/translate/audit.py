@@ -53,7 +53,7 @@ def known_case(
         return expose(a, domain, side, rng, marks=noise == 0)
     images = [shown(ill, domain, 0), shown(ill, target, 1), shown(ill, target, 2), shown(well, target, 1)]
     lesion = (ill.lesion if side == 'L' else ill.lesion[:,::-1]).astype(np.float32)
-    frame = find_frame(images[0].clip(0, 1)) # a mark with noise can be brighter
+    frame = find_frame(images[0])
     *images, lesion = [apply_frame(image, frame, size) for image in (*images, lesion)]
     return Case(*images, lesion > .5)
 
