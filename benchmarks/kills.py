@@ -117,7 +117,7 @@ class Command:
 def step_phase(partial):
     "What a step was doing, from the files in its partial folder"
     names = {p.name for p in partial.rglob('*')}
-    if any(n.endswith(('.tmp', '.part')) for n in names): return 'writing a file'
+    if any(n.endswith('.tmp') for n in names): return 'writing a file'
     name = partial.name
     if name.startswith('prepare'): return 'drawing images'
     if name.startswith('synthesise'): return 'translating'
@@ -143,17 +143,17 @@ def moment(command, run):
     return '', 'start of process' if command.age() < .5 else 'import'
 
 def wait_for_moment(command, run, rng):
-    "Let a random while pass, or wait for something that is rare and then a random instant"
-    kind, start = rng.choice(['early', 'any', 'any', 'write', 'write', 'step', 'late']), command.said().count('\n')
-    steps = run/'steps'
-    until = command.start + (rng.uniform(0, 12) if kind == 'early' else rng.uniform(4, 45) if kind == 'any' else 40)
+    "Let a random while pass from the start or from the beginning of work, or wait for something rare and then a random instant"
+    kind, lines, steps = rng.choice(['early', 'any', 'any', 'write', 'write', 'step', 'late']), command.said().count('\n'), run/'steps'
     def happened():
-        if kind == 'write': return any(p.name.endswith(('.tmp', '.part')) for p in [*steps.glob('*.partial/*'), *run.glob('*')])
-        if kind == 'step': return command.said().count('\n') > start
-        if kind == 'late': return (run/'.lock').exists() and steps.exists() and not list(steps.glob('*.partial')) and len(command.processes()) == 1
-        return False
-    while time.monotonic() < until and not command.over() and not happened(): time.sleep(.003)
-    if kind in ('write', 'step', 'late'): time.sleep(rng.uniform(0, dict(write=.05, step=.5, late=4)[kind]))
+        if kind == 'early': return True
+        if kind == 'any': return (run/'.lock').exists()
+        if kind == 'write': return any(p.name.endswith('.tmp') for p in [*steps.glob('*.partial/*'), *run.glob('*')])
+        if kind == 'step': return command.said().count('\n') > lines
+        return (run/'.lock').exists() and steps.exists() and not list(steps.glob('*.partial')) and len(command.processes()) == 1
+    while command.age() < 120 and not command.over() and not happened(): time.sleep(.003)
+    until = time.monotonic() + rng.uniform(0, dict(early=12, any=30, write=.05, step=.5, late=4)[kind])
+    while time.monotonic() < until and not command.over(): time.sleep(.003)
 
 def obey(command, rng, step, phase):
     "Send a signal, and see what becomes of it; a row of the log"
@@ -215,7 +215,7 @@ def command_moment(command, out):
 
 def stop_command(work, rng, log, trial):
     "Stop it a few times, then let it end; true if all is as it should be"
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(3, 5)):
         command = work.start()
         wait_in_command(work.seconds)(command, work.out, rng)
         if command.over(): break
@@ -267,7 +267,7 @@ def stop_run(work, reference, rng, log, trial, whole_run):
     if not whole_run:
         linked(reference, work.out)
         drop(work.out, rng)
-    stops, command = rng.randint(6, 10) if whole_run else rng.randint(2, 4), None
+    stops, command = rng.randint(8, 12) if whole_run else rng.randint(4, 8), None
     while stops:
         work.workers = rng.choice([1, 2])
         command = command or work.start()

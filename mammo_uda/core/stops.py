@@ -8,7 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/stops.html.md"""
 __all__ = ['STOPS', 'SENTENCE', 'Stopped', 'hold_stops', 'leave_at_stops']
 
 # %% ../../nbs/core/stops.ipynb #9f255445
-import os, signal, sys
+import atexit, os, signal, sys
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 
@@ -48,7 +48,9 @@ def hold_stops():
 # %% ../../nbs/core/stops.ipynb #fcf4a443
 SENTENCE = "Stopped; table1 and ingest go on from here with the same command."
 
-def _say(): os.write(2, f'{SENTENCE}\n'.encode())
+def _say():
+    sys.stdout.flush()
+    os.write(2, f'{SENTENCE}\n'.encode())
 
 def _leave(code):
     "End this process with one sentence, and nothing else"
@@ -85,7 +87,8 @@ def leave_at_stops():
     except BaseException: # typer makes another one of it
         if not obeyed: raise
         _say()
-        raise SystemExit(*obeyed) from None
+        _at_alarm(os._exit, *obeyed, seconds=1) # nothing that is left may hold the process up
+        atexit._run_exitfuncs()
+        os._exit(*obeyed)
     finally:
         for signum in STOPS: signal.signal(signum, signal.SIG_IGN) # what is left takes no time
-        if obeyed: _at_alarm(os._exit, *obeyed, seconds=2) # the sentence has been said
