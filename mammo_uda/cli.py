@@ -121,14 +121,17 @@ def ingest(
     labels: Annotated[Path, Option(metavar='CSV', help="For dicom: file and label of each image.")] = None,
     domain: Annotated[str, Option(metavar='film|digital', help="What the images are, where the kind does not say.")] = None,
     negatives: Annotated[list[str], Option(metavar='NAMES', help="For ddsm: volumes whose films are negative, such as normals,benigns.")] = None,
+    keep: Annotated[list[str], Option(metavar='KINDS', help="Kinds of image that are otherwise left out: tomosynthesis, magnified, spot, "
+                                                            "biopsy, contrast.")] = None,
     workers: Annotated[int, Option(metavar='N', help="Files read at once.")] = None,
 ):
     "Read a set of mammograms into a store."
     with plain_errors():
         from mammo_uda.data.ingest import ingest_notes, read_set
-        from mammo_uda.data.store import build_store
+        from mammo_uda.data.store import build_store, kinds_without
+        without = kinds_without(split_names(keep) or [])
         dataset = read_set(kind, source, domain, labels, split_names(negatives))
-        with progress_bar('reading images') as progress: store = build_store(dataset, out, size, workers, progress)
+        with progress_bar('reading images') as progress: store = build_store(dataset, out, size, workers, progress, without)
         typer.echo('\n'.join(ingest_notes(store)))
 
 # %% ../nbs/cli.ipynb #3700fe3b

@@ -45,6 +45,7 @@ def test_the_command_makes_a_store_of_one_class(tmp_path, monkeypatch):
     (['rsna', 'pacs'],                                 'holds no train.csv'),
     (['rsna', 'pacs', '--negatives', 'normals'],       '--negatives names volumes of DDSM'),
     (['ddsm', 'pacs', '--negatives', 'cancers'],       "negatives has 'cancers'"),
+    (['dicom', 'pacs', '--labels', 'labels.csv', '--keep', 'spot,mri'], "--keep has 'mri'"),
     (['dicom', 'pacs', '--labels', 'labels.csv', '--size', '7'], '--size is 7'),
     (['dicom', 'pacs', '--labels', 'labels.csv', '--out', 'pacs'], 'pacs already holds files')])
 def test_what_the_command_refuses(tmp_path, monkeypatch, args, words):
@@ -54,6 +55,16 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, args, words):
     result = type_in(*args, *([] if '--out' in args else ['--out', 'store']))
     assert result.exit_code == 2 and words in result.stderr and result.stderr.count('\n') == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ['labels.csv', 'pacs']
+
+def test_views_that_are_left_out_may_be_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put_dicom(Path('pacs'), ['a.dcm'])
+    put_dicom(Path('pacs'), ['b.dcm'], ImageType=['DERIVED', 'PRIMARY', 'TOMOSYNTHESIS', 'GENERATED_2D'])
+    labels('labels.csv', ['a.dcm', 'b.dcm'])
+    args = ['dicom', 'pacs', '--labels', 'labels.csv', '--size', 32]
+    first, second = type_in(*args, '--out', 'without'), type_in(*args, '--out', 'with', '--keep', 'tomosynthesis')
+    assert (len(PixelStore('without')), len(PixelStore('with'))) == (1, 2)
+    assert '1 images were left out: made from tomosynthesis' in first.stdout and '1 images were kept though each is' in second.stdout
 
 def test_stopping_says_that_it_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

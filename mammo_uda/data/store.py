@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/store.html.md"""
 # %% auto #0
 __all__ = ['STORE', 'INDEX', 'OF_PHANTOMS', 'FORMULA', 'PHRASE', 'REJECTED', 'READ', 'to_uint16', 'check_size', 'npy_header',
            'write_pixels', 'read_index', 'read_pixels_of', 'PixelStore', 'write_store', 'check_kept', 'why_not',
-           'read_all', 'fill_side', 'read_before', 'read_pixels', 'build_store']
+           'read_all', 'fill_side', 'read_before', 'read_pixels', 'kinds_without', 'build_store']
 
 # %% ../../nbs/data/store.ipynb #0649bcfc
 import hashlib, io, json
@@ -302,6 +302,15 @@ def read_pixels(
         _, digest = write_pixels(tmp/'pixels.npy', images(), total, size, kept)
     lines.unlink()
     return read, digest
+
+# %% ../../nbs/data/store.ipynb #387a48d0
+def kinds_without(
+    keep: Iterable[str], # kinds of `LEFT_OUT` that shall stay
+) -> list:
+    "Kinds of image to leave out"
+    for kind in keep:
+        if kind not in LEFT_OUT: raise UserError(f"--keep has {kind!r}: it takes any of {', '.join(LEFT_OUT)}.")
+    return [kind for kind in LEFT_OUT if kind not in keep]
 
 # %% ../../nbs/data/store.ipynb #18bd4152
 def build_store(
