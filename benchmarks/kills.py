@@ -28,7 +28,8 @@ class MorePresets:
         load = spec.loader.exec_module
         def exec_module(module):
             load(module)
-            module.PRESETS['kills'] = dict(size=32, patients=30, seeds=1, archs=['alexnet_bn','resnet50'], recipes=['uda'],
+            module.PRESETS['kills'] = dict(
+                size=32, patients=30, seeds=1, archs=['alexnet_bn','resnet50'], recipes=['uda'],
                 gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=4, steps=5, bs=2),
                 classifier=dict(start=dict.fromkeys(module.ARCHS, 2), finish=2, steps=2, bs=8))
         spec.loader.exec_module = exec_module
@@ -69,10 +70,11 @@ class Command:
     def __init__(self, args, log, env=()):
         self.mark = f'{os.getpid()}-{time.monotonic_ns()}'
         self.log, self.start = Path(log), time.monotonic()
-        env = os.environ | dict(KILLS=self.mark, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='') | dict(env)
+        own = dict(KILLS=self.mark, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
         with open(log, 'w') as f:
-            self.process = subprocess.Popen([sys.executable, '-c', COMMAND, *map(str, args)], stdin=subprocess.DEVNULL, stdout=f,
-                                            stderr=subprocess.STDOUT, env=env, start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, '-c', COMMAND, *map(str, args)], stdin=subprocess.DEVNULL, stdout=f,
+                stderr=subprocess.STDOUT, env=os.environ | own | dict(env), start_new_session=True)
 
     def age(self): return time.monotonic() - self.start
     def said(self): return self.log.read_text(errors='replace')
@@ -134,7 +136,8 @@ def moment(command, run):
         except ProcessLookupError: pass
     if 'The report is' in said: return '', 'pages of the viewers'
     if at_work:
-        partials = sorted((p for p in (run/'steps').glob('*.partial') if p.is_dir()), key=lambda p: -p.stat().st_mtime)[:at_work]
+        partials = [p for p in (run/'steps').glob('*.partial') if p.is_dir()]
+        partials.sort(key=lambda p: -p.stat().st_mtime)
         if partials: return partials[0].name.split('.')[0].rsplit('-', 1)[0], step_phase(partials[0])
         return '', 'between steps'
     if (run/'.lock').exists():
@@ -143,14 +146,16 @@ def moment(command, run):
     return '', 'start of process' if command.age() < .5 else 'import'
 
 def wait_for_moment(command, run, rng):
-    "Let a random while pass from the start or from the beginning of work, or wait for something rare and then a random instant"
-    kind, lines, steps = rng.choice(['early', 'any', 'any', 'write', 'write', 'step', 'late']), command.said().count('\n'), run/'steps'
+    "A random while from the start or from the beginning of work; or something rare, and a random instant after it"
+    kind = rng.choice(['early', 'any', 'any', 'write', 'write', 'step', 'late'])
+    lines, steps = command.said().count('\n'), run/'steps'
     def happened():
         if kind == 'early': return True
         if kind == 'any': return (run/'.lock').exists()
         if kind == 'write': return any(p.name.endswith('.tmp') for p in [*steps.glob('*.partial/*'), *run.glob('*')])
         if kind == 'step': return command.said().count('\n') > lines
-        return (run/'.lock').exists() and steps.exists() and not list(steps.glob('*.partial')) and len(command.processes()) == 1
+        at_work = not (run/'.lock').exists() or list(steps.glob('*.partial'))
+        return not at_work and len(command.processes()) == 1
     while command.age() < 120 and not command.over() and not happened(): time.sleep(.003)
     until = time.monotonic() + rng.uniform(0, dict(early=12, any=30, write=.05, step=.5, late=4)[kind])
     while time.monotonic() < until and not command.over(): time.sleep(.003)
@@ -158,13 +163,15 @@ def wait_for_moment(command, run, rng):
 def obey(command, rng, step, phase):
     "Send a signal, and see what becomes of it; a row of the log"
     sig, target = rng.choice(SIGNALS), rng.choice(TARGETS)
-    row, sent = dict(command=command.log.stem, at=command.age(), step=step, phase=phase, signal=sig.name), time.monotonic()
+    row = dict(command=command.log.stem, at=command.age(), step=step, phase=phase, signal=sig.name)
+    sent = time.monotonic()
     row['target'] = target = command.send(sig, target, rng)
-    if target == 'child' and not command.wait(4): return row | dict(end='goes on', left=0, traceback=False, seconds=None)
+    if target == 'child' and not command.wait(4):
+        return row | dict(end='goes on', left=0, traceback=False, seconds=None)
     while command.processes() and time.monotonic() < sent + 5: time.sleep(.05)
     left, seconds = command.processes(), time.monotonic() - sent
     ended, said = command.wait(60), command.said()
-    if left or not ended or raw(said): print('\n'.join([f'LEFT {[p.cmdline() for p in left if p.is_running()]}', f'ended {ended}', said]), flush=True)
+    if left or not ended or raw(said): print('LEFT', *left, 'ended' if ended else 'hangs', said, sep='\n', flush=True)
     end = str(command.process.returncode) if ended else 'hangs'
     return row | dict(end=end, left=len(left), traceback=raw(said), seconds=seconds)
 
@@ -192,7 +199,8 @@ class Work:
         return f'ends with {code}: {said}'
 
     def compare(self):
-        wrong = differences(self.out, self.whole) if self.out.is_dir() else [] if content(self.out) == self.whole else [self.out.name]
+        if self.out.is_dir(): wrong = differences(self.out, self.whole)
+        else: wrong = [self.out.name]*(content(self.out) != self.whole)
         return f'differs: {wrong[:6]}' if wrong else None
 
     def keep(self):
@@ -209,7 +217,8 @@ def wait_in_command(seconds):
 def command_moment(command, out):
     "Where such a command is"
     if command.age() < .5: return 'start of process'
-    if out.with_name(out.name + '.making').exists() or out.with_name(out.name + '.images.making').exists(): return 'reading images'
+    making = [out.with_name(f'{out.name}{end}.making') for end in ('', '.images')]
+    if any(p.exists() for p in making): return 'reading images'
     if (out/'.lock').exists() or out.with_name(out.name + '.lock').exists(): return 'at work'
     return 'import, or the end'
 
@@ -230,9 +239,11 @@ def images(folder, n, size, rng):
     y, x = np.mgrid[-1:1:size[0]*1j, 0:1:size[1]*1j]
     rows = []
     for i in range(n):
-        pixels = ((x**2/.6 + y**2/.7 < rng.uniform(.5, 1))*(20000 + 10000*np.sin(9*x + i)**2 + 20000*np.exp(-((x - .3)**2 + (y - rng.uniform(-.5, .5))**2)/.01)))
-        Image.fromarray(pixels.astype('uint16')).save(folder/f'{i}.png')
-        if i < 12: dicom(pixels.astype('uint16'), i, folder/'dicom'/f'{i}.dcm')
+        spot = np.exp(-((x - .3)**2 + (y - rng.uniform(-.5, .5))**2)/.01)
+        breast = x**2/.6 + y**2/.7 < rng.uniform(.5, 1)
+        pixels = (breast*(20000 + 10000*np.sin(9*x + i)**2 + 20000*spot)).astype('uint16')
+        Image.fromarray(pixels).save(folder/f'{i}.png')
+        if i < 12: dicom(pixels, i, folder/'dicom'/f'{i}.dcm')
         rows.append(dict(path=f'{i}.png', patient=f'p{i//2}', label=i//2 % 2))
     pd.DataFrame(rows).to_csv(folder/'list.csv', index=False)
 
@@ -243,7 +254,8 @@ def dicom(pixels, i, path):
     ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     ds.SOPClassUID, ds.SOPInstanceUID = '1.2.840.10008.5.1.4.1.1.1.2', f'1.2.3.{i + 1}'
     ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    ds.Modality, ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = 'MG', f'p{i}', f'1.2.4.{i + 1}', f'1.2.5.{i + 1}'
+    ds.Modality, ds.PatientID = 'MG', f'p{i}'
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = f'1.2.4.{i + 1}', f'1.2.5.{i + 1}'
     ds.ImageLaterality, ds.ViewPosition, ds.PresentationIntentType = 'L', 'CC', 'FOR PRESENTATION'
     ds.Rows, ds.Columns = pixels.shape
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, 'MONOCHROME2', 0
@@ -287,12 +299,17 @@ def stop_run(work, reference, rng, log, trial, whole_run):
 
 # --- other trouble
 
+NO_TMPFS = 'skipped: no tmpfs can be mounted here'
+
+def mounted(disk, how):
+    "Mount a small disk in memory; false where that is not allowed"
+    disk.mkdir(exist_ok=True)
+    return not subprocess.run(['mount', '-t', 'tmpfs', '-o', how, 'tmpfs', disk], capture_output=True).returncode
+
 def full_disk(work, reference, rng, tmp):
     "The disk fills at a random moment; with more room the same command goes on"
-    disk = tmp/'disk'
-    disk.mkdir(exist_ok=True)
-    size = int(10**rng.uniform(5, 8.6))
-    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', disk], capture_output=True).returncode: return 'skipped: no tmpfs can be mounted here', ''
+    disk, size = tmp/'disk', int(10**rng.uniform(5, 8.6))
+    if not mounted(disk, f'size={size}'): return NO_TMPFS, ''
     there, work.out = work.out, disk/'run'
     try:
         (work.out/'steps').mkdir(parents=True)
@@ -306,7 +323,8 @@ def full_disk(work, reference, rng, tmp):
         command.clean()
         if raw(said) or code not in (0, 2): return f'ends with {code}: {said}', size
         subprocess.run(['mount', '-o', 'remount,size=4g', disk], check=True)
-        return work.finish(), f'{size/1e6:.1f} MB, then: {said.strip().splitlines()[-1]}' if code else f'{size/1e6:.1f} MB were enough'
+        last = said.strip().splitlines()[-1] if code else 'enough'
+        return work.finish(), f'{size/1e6:.1f} MB: {last}'
     finally:
         work.out = there
         subprocess.run(['umount', disk], check=True)
@@ -314,8 +332,7 @@ def full_disk(work, reference, rng, tmp):
 def read_only(work, tmp):
     "The folder can only be read"
     disk = tmp/'disk'
-    disk.mkdir(exist_ok=True)
-    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk], capture_output=True).returncode: return 'skipped: no tmpfs can be mounted here', ''
+    if not mounted(disk, 'ro'): return NO_TMPFS, ''
     there, work.out = work.out, disk/'run'
     try:
         command = work.start()
@@ -336,7 +353,8 @@ def clock(work, reference, rng, tmp):
     set_to.write_text('+0')
     linked(reference, work.out)
     drop(work.out, rng)
-    command = work.start(dict(LD_PRELOAD=str(library), FAKETIME_TIMESTAMP_FILE=str(set_to), FAKETIME_NO_CACHE='1', DONT_FAKE_MONOTONIC='1', FAKETIME_DONT_FAKE_MONOTONIC='1'))
+    command = work.start(dict(LD_PRELOAD=str(library), FAKETIME_TIMESTAMP_FILE=str(set_to), FAKETIME_NO_CACHE='1',
+                              DONT_FAKE_MONOTONIC='1', FAKETIME_DONT_FAKE_MONOTONIC='1'))
     while not command.wait(rng.uniform(2, 6)) and command.age() < 900:
         jumps.append(rng.choice([-1, 1])*rng.randint(60, 36000))
         set_to.write_text(f'{jumps[-1]:+}')
@@ -372,15 +390,18 @@ def table(log):
     stops, out = pd.DataFrame(stops), []
     wrong = [row for row in ends + trouble if row['wrong'] and not row['wrong'].startswith('skipped')]
     ran = stops[stops.command == 'table1'] if len(stops) else stops
-    out.append(f"{len(stops)} stops, {len(ran)} of them of runs. Results compared: {len(ends) + len(trouble)}, different or broken: {len(wrong)}. "
-               f"Processes left 5 s after a stop: {int(stops.left.sum())}. Stops with a raw traceback: {int(stops.traceback.sum())}.")
+    out.append(f"{len(stops)} stops, {len(ran)} of them of runs. "
+               f"Results compared: {len(ends) + len(trouble)}, different or broken: {len(wrong)}. "
+               f"Processes left 5 s after a stop: {int(stops.left.sum())}. "
+               f"Stops with a raw traceback: {int(stops.traceback.sum())}.")
     def count(by, columns):
         counts = pd.crosstab([stops[c] for c in by], stops[columns]).reset_index()
         return markdown(counts)
-    out += [count(['command', 'phase'], 'signal'), count(['command', 'target'], 'signal'), count(['signal', 'target'], 'end')]
+    out += [count(['command', 'phase'], 'signal'), count(['signal', 'target'], 'end')]
     if len(trouble): out.append(markdown(pd.DataFrame(trouble)[['what', 'wrong', 'about']]))
     detail = stops.assign(at=stops['at'].round(1), seconds=stops.seconds.round(1))
-    out.append(markdown(detail[['trial', 'command', 'workers', 'at', 'step', 'phase', 'signal', 'target', 'end', 'seconds', 'left', 'traceback']]))
+    out.append(markdown(detail[['trial', 'command', 'workers', 'at', 'step', 'phase', 'signal', 'target', 'end',
+                                'seconds', 'left', 'traceback']]))
     return '\n\n'.join(out), len(wrong) + int(stops.left.sum()) + int(stops.traceback.sum())
 
 def main(minutes, seed, log, short):
@@ -394,7 +415,12 @@ def main(minutes, seed, log, short):
     def stopped(row): note(kind='stop', **row)
     def ended(trial, what, wrong): note(kind='end', trial=trial, what=what, wrong=wrong)
     arch = ['--arch', 'resnet50'] if short else []
-    run = Work('table1', lambda: ['table1', '--preset', 'kills', *arch, '--out', run.out, '--workers', run.workers], 'run', tmp, 40)
+    def table1(): return ['table1', '--preset', 'kills', *arch, '--out', run.out, '--workers', run.workers]
+    def ingest(): return ['ingest', 'csv', pictures/'list.csv', '--out', others[0].out, '--size', 64]
+    def predict(): return ['predict', classifier, pictures/'list.csv', '--out', others[1].out]
+    def translate(): return ['translate', gan/'film-digital', pictures/'dicom', others[2].out]
+    def audit(): return ['audit', others[3].out]
+    run = Work('table1', table1, 'run', tmp, 40)
     try:
         for run.workers in [2] if short else [1, 2]:
             shutil.rmtree(run.out, ignore_errors=True)
@@ -407,25 +433,27 @@ def main(minutes, seed, log, short):
         pictures = tmp/'pictures'
         images(pictures, 24 if short else 80, (1200, 900), random.Random(seed))
         classifier, gan = [next((reference/'steps').glob(name)) for name in ('baseline-resnet50-film-*', 'gan-*')]
-        others = [Work('ingest', lambda: ['ingest', 'csv', pictures/'list.csv', '--out', others[0].out, '--size', 64], 'store', tmp, 14),
-                  Work('predict', lambda: ['predict', classifier, pictures/'list.csv', '--out', others[1].out], 'scores.csv', tmp, 18),
-                  Work('translate', lambda: ['translate', gan/'film-digital', pictures/'dicom', others[2].out], 'translated', tmp, 14),
-                  Work('audit', lambda: ['audit', others[3].out], 'run', tmp, 30)]
+        others = [Work('ingest', ingest, 'store', tmp, 14), Work('predict', predict, 'scores.csv', tmp, 18),
+                  Work('translate', translate, 'translated', tmp, 14), Work('audit', audit, 'run', tmp, 30)]
         linked(reference, run.out)
         for work in others:
             command = work.start()
             if not command.wait(600) or command.process.returncode: raise SystemExit(f'{work.name}: {command.said()}')
             work.keep()
-        trial, plan = 0, ['run', 'run', 'whole', 'run', 'full disk', 'ingest', 'run', 'two', 'run', 'predict', 'clock', 'run', 'audit', 'run', 'full disk', 'two ingests', 'translate', 'read-only', 'run']
+        trial = 0
+        plan = ['run', 'run', 'whole', 'run', 'full disk', 'ingest', 'run', 'two', 'run', 'predict', 'clock', 'run',
+                'audit', 'run', 'full disk', 'two ingests', 'translate', 'read-only', 'run']
         if short: plan = ['run', 'ingest', 'full disk', 'run', 'two ingests', 'predict', 'read-only', 'two']
         while time.monotonic() < deadline:
             what, trial = plan[trial % len(plan)], trial + 1
             run.workers = rng.choice([1, 2])
-            if what in ('run', 'whole'): ended(trial, what, stop_run(run, reference, rng, stopped, trial, what == 'whole'))
+            if what in ('run', 'whole'):
+                ended(trial, what, stop_run(run, reference, rng, stopped, trial, what == 'whole'))
             elif what in ('ingest', 'predict', 'translate', 'audit'):
                 work = next(o for o in others if o.name == what)
                 if what == 'audit': linked(reference, run.out)
-                else: shutil.rmtree(work.out, ignore_errors=True) if work.out.is_dir() else work.out.unlink(missing_ok=True)
+                elif work.out.is_dir(): shutil.rmtree(work.out)
+                else: work.out.unlink(missing_ok=True)
                 ended(trial, what, stop_command(work, rng, stopped, trial))
             else:
                 if what == 'full disk': wrong, about = full_disk(run, reference, rng, tmp)

@@ -5,8 +5,8 @@ from pathlib import Path
 BARE = """
 import multiprocessing.context, os, signal, sys
 for name in ('fcntl', 'resource'): sys.modules[name] = None
-for module, names in ((os, ('setsid', 'killpg', 'posix_fallocate')), (signal, ('pthread_sigmask', 'setitimer', 'SIGALRM'))):
-    for name in names: delattr(module, name)
+for name in ('setsid', 'killpg', 'posix_fallocate'): delattr(os, name)
+for name in ('pthread_sigmask', 'setitimer', 'SIGALRM'): delattr(signal, name)
 del multiprocessing.context._concrete_contexts['forkserver'], multiprocessing.context._concrete_contexts['fork']
 import warnings
 warnings.simplefilter('ignore')
@@ -70,8 +70,8 @@ def test_learners_and_viewers_work(tmp_path):
 def test_images_are_read_and_scored(tmp_path):
     done = bare(PREDICT, tmp_path)
     assert done.returncode == 0, done.stderr
-    left = {o.name for o in tmp_path.iterdir()} - {'config', 'model', 'program.py', 'new.csv', '0.png', '1.png', '2.png'}
-    assert left == {'scores.csv', 'store'}
+    given = {'config', 'model', 'program.py', 'new.csv', '0.png', '1.png', '2.png'}
+    assert {o.name for o in tmp_path.iterdir()} - given == {'scores.csv', 'store'}
 
 def test_a_run_is_refused_in_one_sentence(tmp_path):
     done = bare(RUN, tmp_path)

@@ -18,8 +18,8 @@ ENV = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1
 
 def start(code, folder, *args):
     "A program in a process and a group of its own"
-    return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], cwd=folder, env=ENV, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], cwd=folder, env=ENV, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
@@ -89,7 +89,9 @@ def test_a_second_run_changes_nothing(tmp_path):
 
 # --- disks
 
-@pytest.mark.parametrize('no, words', [(errno.ENOSPC, 'is full'), (errno.EROFS, 'can only be read'), (errno.EACCES, 'may not be used')])
+TROUBLE = [(errno.ENOSPC, 'is full'), (errno.EROFS, 'can only be read'), (errno.EACCES, 'may not be used')]
+
+@pytest.mark.parametrize('no, words', TROUBLE)
 def test_a_disk_in_trouble_is_one_sentence(monkeypatch, no, words):
     def write_twins(run): raise OSError(no, os.strerror(no), 'run/table1.csv')
     monkeypatch.setitem(sys.modules, 'mammo_uda.experiment.table1', SimpleNamespace(run_table1=lambda **options: None))

@@ -109,7 +109,8 @@ def _locked(path, busy):
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError: raise UserError(busy) from None
         except OSError as e:
-            raise UserError(f"{Path(path).parent} cannot be locked ({e.strerror}): choose a folder on another disk.") from None
+            why = f"{Path(path).parent} cannot be locked ({e.strerror})"
+            raise UserError(f"{why}: choose a folder on another disk.") from None
         if _same(f, path): return f
         f.close()
 

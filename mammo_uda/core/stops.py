@@ -36,7 +36,8 @@ def _masked():
 def hold_stops():
     "Start processes that do not hear Ctrl-C; a stop comes at the end of the block"
     came = []
-    known = {s: signal.getsignal(s) for s in STOPS if current_thread() is main_thread()} # others cannot set handlers, and are not interrupted
+    interrupted = current_thread() is main_thread() # the others are not, and may not set handlers
+    known = {s: signal.getsignal(s) for s in STOPS if interrupted}
     before = {s: handler for s, handler in known.items() if handler is not None}
     for s in before: signal.signal(s, lambda signum, frame: came.append(signum)) # another thread may have heard it
     try:

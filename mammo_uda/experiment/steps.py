@@ -102,7 +102,9 @@ def run_lock(
         try:
             Path(run).mkdir(parents=True, exist_ok=True)
             stack.enter_context(only_one(Path(run)/'.lock', busy))
-        except OSError as e: raise UserError(f"{run} cannot be used as the folder of a run ({e.strerror}): give another one.") from None
+        except OSError as e:
+            why = f"{run} cannot be used as the folder of a run ({e.strerror})"
+            raise UserError(f"{why}: give another one.") from None
         yield
 
 # %% ../../nbs/experiment/steps.ipynb #f83de59a
