@@ -388,7 +388,8 @@ def make_table(
     def tell(step):
         if step.name.startswith('prepare-'): tell_rejected(console, step, run)
         left = [s for s in finals if not s.folder(run).exists()]
-        if step in finals and left and len(left) % (len(finals)//settings['seeds']) == 0: console.print(gather(run, settings, steps))
+        seed_is_done = left and len(left) % (len(finals)//settings['seeds']) == 0
+        if step in finals and seed_is_done: console.print(gather(run, settings, steps))
     make_missing(finals, run, workers, tell)
     gather_rejected(run, stores)
     table = gather(run, settings, steps)

@@ -304,7 +304,8 @@ def translate_dicom(
     base = source if source.is_dir() else source.parent
     names = pseudonyms([p.relative_to(base) for p in files], f'{translator.source}-i')
     uids, rows = defaultdict(generate_uid), []
-    with only_one(out/'.lock', f"Another process is translating into {out}: wait until it ends, or choose another folder."):
+    busy = f"Another process is translating into {out}: wait until it ends, or choose another folder."
+    with only_one(out/'.lock', busy):
         clear_scraps(out, {f'{name}.dcm' for name in names})
         originals = run_apart(read_original, ((p, translator.size, translator.spacing) for p in files))
         for number, (name, future) in enumerate(zip(names, originals), 1):
