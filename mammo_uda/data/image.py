@@ -66,7 +66,8 @@ def table_entries(
     try:
         count,first,bits = [int(o) for o in table.LUTDescriptor]
         count,data = count or 2**16, table.LUTData
-        if isinstance(data, bytes): data = np.frombuffer(data, np.uint8 if len(data) in (count, count + count%2) else '<u2')
+        in_bytes = len(data) in (count, count + count%2)
+        if isinstance(data, bytes): data = np.frombuffer(data, np.uint8 if in_bytes else '<u2')
         entries = np.asarray(data, dtype=np.int64)[:count]
     except Exception: return None # pydicom has a different error for every kind of damage
     return entries if len(entries) == count and entries.max() > 0 else None
@@ -144,7 +145,7 @@ def voi(
     ds: Header,         # DICOM header
 ) -> np.ndarray:        # [H, W], 0..1
     "The VOI table, else the first window, else the whole range of the type"
-    if table := table_in(ds, 'VOILUTSequence'): return np.minimum(look_up(values, table) / np.float32(table_top(table)), 1)
+    if table := table_in(ds, 'VOILUTSequence'): return look_up(values, table) / np.float32(table_top(table))
     if shown := first_window(ds): return window(values, *shown)
     low,high = full_range(ds)
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
@@ -279,7 +280,8 @@ def stored_pixels(
     uid = ds.file_meta.TransferSyntaxUID
     check_decoder(uid)
     plugin = PLUGIN if uid in CODECS else 'pydicom'
-    try: pixels,_ = get_decoder(uid).as_array(ds.PixelData, decoding_plugin=plugin, correct_unused_bits=False, **about_pixels(ds))
+    options = dict(decoding_plugin=plugin, correct_unused_bits=False) | about_pixels(ds)
+    try: pixels,_ = get_decoder(uid).as_array(ds.PixelData, **options)
     except RuntimeError as e: # it holds what the decoder said
         for known in REASONS:
             if known in str(e): raise UnreadableImage(known) from e
@@ -289,11 +291,11 @@ def stored_pixels(
 
 # %% ../../nbs/data/image.ipynb #a276953d
 NOTES = {
-    'bits':              "the largest value of {n} images uses only {detail} bits; they were read as their type says, and look dark",
-    'bits-above':        "{n} images have something in the bits above BitsStored; it was cut off",
-    'bits-low':          "{n} images hold their numbers in the lowest bits and say otherwise; the pixels were believed",
-    'table':             "{n} images have a lookup table that does not fill the range of its bits; it was scaled by its largest value",
-    'header':            "{n} images have a number, window or lookup table in the header that cannot be read; it was passed over",
+    'bits':       "the largest value of {n} images uses only {detail} bits; they were read as their type says, and look dark",
+    'bits-above': "{n} images have something in the bits above BitsStored; it was cut off",
+    'bits-low':   "{n} images hold their numbers in the lowest bits and say otherwise; the pixels were believed",
+    'table':      "{n} images have a lookup table that does not fill the range of its bits; its largest value is full range",
+    'header':     "{n} images have a number or table in the header that cannot be read; it was passed over",
 }
 
 def note_sentence(
@@ -302,7 +304,7 @@ def note_sentence(
 ) -> str:      # without a full stop
     "What a note says of a set"
     kind,_,detail = note.partition(' ')
-    return NOTES[kind].format(n=n, detail=detail)
+    return NOTES.get(kind, '{n} images have a note that this version does not know').format(n=n, detail=detail)
 
 def few_bits(
     numbers: np.ndarray, # whole numbers
@@ -329,11 +331,12 @@ def pixel_notes(
     above = (found >= 2**ds.BitsStored) & (numbers.astype(found.dtype) != found)
     low = bits_below(ds) and lies_low(all_bits(pixels), ds)
     by_type = not (table_in(ds, 'ModalityLUTSequence') or table_in(ds, 'VOILUTSequence') or first_window(ds))
-    return ['bits-above']*bool(above.any()) + ['bits-low']*bool(low) + (few_bits(numbers, ds.BitsStored) if by_type else [])
+    few = few_bits(numbers, ds.BitsStored) if by_type else []
+    return ['bits-above']*bool(above.any()) + ['bits-low']*bool(low) + few
 
 # %% ../../nbs/data/image.ipynb #fd025cb4
-NUMBERS = ('RescaleSlope','RescaleIntercept','WindowCenter','WindowWidth','PixelPaddingValue','PixelPaddingRangeLimit','NumberOfFrames',
-           'EstimatedRadiographicMagnificationFactor')
+NUMBERS = ('RescaleSlope','RescaleIntercept','WindowCenter','WindowWidth','PixelPaddingValue','PixelPaddingRangeLimit',
+           'NumberOfFrames','EstimatedRadiographicMagnificationFactor')
 TABLES = ('ModalityLUTSequence','VOILUTSequence')
 
 def is_empty(
@@ -375,8 +378,9 @@ NOTES |= {'implant-displaced': "{n} images are implant-displaced views; they wer
 MAGNIFIED = 1.3
 IMAGE_TYPES = {'TOMO_PROJ': 'tomosynthesis', 'TOMOSYNTHESIS': 'tomosynthesis', 'GENERATED_2D': 'tomosynthesis',
                'SUBTRACTION': 'contrast', 'HIGH_ENERGY': 'contrast',
-               **dict.fromkeys(['TOMO_SCOUT', 'STEREO_SCOUT', 'STEREO_MINUS', 'STEREO_PLUS', 'POSTBIOPSY', 'POSTMARKER'], 'biopsy'),
-               **{f'{time}{side}': 'biopsy' for time in ('PREFIRE','POSTFIRE','POSTBIOPSY','POSTMARKER') for side in ('','_MINUS','_PLUS')}}
+               **dict.fromkeys(['TOMO_SCOUT', 'STEREO_SCOUT', 'STEREO_MINUS', 'STEREO_PLUS', 'PREFIRE', 'PREFIRE_MINUS',
+                                'PREFIRE_PLUS', 'POSTFIRE', 'POSTFIRE_MINUS', 'POSTFIRE_PLUS', 'POSTBIOPSY', 'POSTBIOPSY_MINUS',
+                                'POSTBIOPSY_PLUS', 'POSTMARKER', 'POSTMARKER_MINUS', 'POSTMARKER_PLUS'], 'biopsy')}
 MODIFIERS = {'399163009': 'magnified', '399055006': 'spot', '399209000': 'implant-displaced', # SNOMED CT
              'R-102D6': 'magnified', 'R-102D7': 'spot', 'R-102D5': 'implant-displaced'}       # as it was numbered before
 
@@ -385,7 +389,9 @@ def view_modifiers(
     ds: Header, # DICOM header
 ) -> list:      # texts
     "The codes that say more about the view"
-    try: return [str(m.CodeValue) for view in ds.get('ViewCodeSequence') or [] for m in view.get('ViewModifierCodeSequence') or []]
+    try:
+        views = [view.get('ViewModifierCodeSequence') or [] for view in ds.get('ViewCodeSequence') or []]
+        return [str(modifier.CodeValue) for modifiers in views for modifier in modifiers]
     except Exception: return [] # pydicom has a different error for every kind of damage
 
 def view_notes(
@@ -407,7 +413,7 @@ def read_dicom(
     coding = 'unknown coding'
     try:
         with warnings.catch_warnings(action='ignore'):
-            ds = dcmread(io.BytesIO(Path(path).read_bytes())) # of a file, 2 GiB would be asked for where a damaged length says so
+            ds = dcmread(io.BytesIO(Path(path).read_bytes())) # a file would be asked for as much as a damaged length says
             coding = coding_name(ds.file_meta.TransferSyntaxUID)
             refuse(ds)
             pixels = stored_pixels(ds)
@@ -422,7 +428,7 @@ def one_channel(
 ) -> np.ndarray:          # [H, W]
     "The grey picture that was saved as a colour one"
     colours,alpha = (channels, None) if channels.shape[2] == 3 else (channels[...,:-1], channels[...,-1])
-    if alpha is not None and (alpha != np.iinfo(alpha.dtype).max).any(): raise UnreadableImage('picture with transparent parts')
+    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max: raise UnreadableImage('picture with transparent parts')
     if (colours != colours[...,:1]).any(): raise UnreadableImage('colour picture')
     return colours[...,0]
 
@@ -435,7 +441,8 @@ def picture_pixels(
         if kind != 'PNG': return one_channel(np.asarray(file.convert('RGBA')))
         pixels = imagecodecs.png_decode(Path(file.filename).read_bytes())
         return one_channel(pixels) if pixels.ndim > 2 else pixels
-    if not (mode == 'L' or mode.startswith('I;16') or (mode, kind) == ('I', 'PPM')): raise UnreadableImage(f'not grey in 8 or 16 bits ({mode})')
+    grey = mode == 'L' or mode.startswith('I;16') or (mode, kind) == ('I', 'PPM')
+    if not grey: raise UnreadableImage(f'not grey in 8 or 16 bits ({mode})')
     pixels = np.asarray(file)
     return pixels if mode == 'L' else pixels.astype(np.uint16)
 

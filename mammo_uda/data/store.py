@@ -246,7 +246,7 @@ def read_all(
     workers: int=None,                 # processes; None: one a core
     without: Iterable[str]=(*LEFT_OUT,), # notes of images to leave out
     first: int=0,                      # row to begin with
-) -> Iterator[tuple]: # yields (float32 [size,size], side, notes, mm a pixel, None) or (None, None, None, None, reason), in order
+) -> Iterator[tuple]: # yields (float32 [size,size], side, notes, mm a pixel, None), or four times None and the reason, in order
     "Read the images of a data set on several cores"
     table = dataset.table.reindex(columns=['path','photometric','spacing'])[first:].astype(object)
     rows = table.where(table.notna(), None).itertuples(index=False)
@@ -266,7 +266,7 @@ def fill_side(
     return index.drop(columns='seen').assign(laterality=index['laterality'].fillna(index['seen'].astype('string')), side_guessed=missing)
 
 # %% ../../nbs/data/store.ipynb #8044439f
-READ = ['seen', 'notes', 'spacing', 'reason'] # kept of each file: the side that it shows, what was assumed, mm a pixel, why there is no image
+READ = ['seen', 'notes', 'spacing', 'reason'] # of each file: its side, what was assumed, mm a pixel, why there is no image
 
 def read_before(
     path: Path, # file of lines that a stopped attempt may have left

@@ -296,7 +296,7 @@ def translate_dicom(
     source: str|Path, # DICOM file, or folder of them
     out: str|Path, # folder for the results
     progress: Callable = None, # called with (files done, files in all)
-) -> pd.DataFrame: # a row a file: number in the order of names, name of the new file, mm a pixel, reason if there is none, what was assumed
+) -> pd.DataFrame: # a row a file: number in order of names, name of the new file, mm a pixel, reason if none, what was assumed
     "Translates DICOM files to DICOM files."
     source, out = Path(source), Path(out)
     files = dicom_files(source)
