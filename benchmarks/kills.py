@@ -312,11 +312,11 @@ def full_disk(work, reference, rng, tmp):
     if not mounted(disk, f'size={size}'): return NO_TMPFS, ''
     there, work.out = work.out, disk/'run'
     try:
-        (work.out/'steps').mkdir(parents=True)
-        kept = sorted((reference/'steps').iterdir())
-        gone = rng.sample(kept, 2)
-        for p in kept:
-            if p not in gone: (work.out/'steps'/p.name).symlink_to(p)
+        steps = sorted((reference/'steps').iterdir())
+        gone = rng.sample(steps, 2)
+        for p in [p for p in steps if p not in gone]: # bound, since the small disk has no room for them
+            (work.out/'steps'/p.name).mkdir(parents=True)
+            subprocess.run(['mount', '--bind', p, work.out/'steps'/p.name], check=True)
         command = work.start()
         command.wait(900)
         said, code = command.said(), command.process.returncode
@@ -327,7 +327,7 @@ def full_disk(work, reference, rng, tmp):
         return work.finish(), f'{size/1e6:.1f} MB: {last}'
     finally:
         work.out = there
-        subprocess.run(['umount', disk], check=True)
+        subprocess.run(['umount', '--recursive', disk], check=True)
 
 def read_only(work, tmp):
     "The folder can only be read"
