@@ -1,4 +1,4 @@
-"""Broken DICOM, DDSM and picture files, each read in a process of its own limits
+"""Broken DICOM, DDSM and picture files, each read in a process with limits of time and memory
 
     python benchmarks/fuzz.py OUT 0 20000    reads the broken files of these numbers and writes OUT/0-20000.jsonl
     python benchmarks/fuzz.py OUT            prints the table of all that was read
@@ -136,8 +136,8 @@ def fuzz(out, first, last, workers=2):
 # --- what became of them
 
 def kind(outcome):
-    "An outcome without its numbers, so that like ones are counted together"
-    return re.sub(r'\d+', 'N', outcome)
+    "An outcome without its numbers and the words of the file, so that like ones are counted together"
+    return re.sub(r'digitiser .* and letter .', 'digitiser X and letter X', re.sub(r'\d+', 'N', outcome))
 
 def as_markdown(counts):
     "A table of counts, its index first"
