@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/training.html.md"""
 
 # %% auto #0
 __all__ = ['pick_device', 'native_bfloat16', 'native_precision', 'full', 'in_bfloat16', 'Precision', 'exact', 'fused', 'seed_all',
-           'plain', 'whole_zip', 'read_checkpoint', 'sync_folder', 'write_checkpoint', 'trained_in', 'Resume',
-           'trackers', 'SkipDone', 'write_weights', 'read_weights', 'StopOnNaN', 'ReportProgress']
+           'plain', 'whole_zip', 'read_checkpoint', 'write_checkpoint', 'trained_in', 'Resume', 'trackers', 'SkipDone',
+           'write_weights', 'read_weights', 'StopOnNaN', 'ReportProgress']
 
 # %% ../../nbs/core/training.ipynb #0e5c725b
 import os
@@ -32,7 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from .files import UserError, write_whole
+from .files import UserError, flush, write_whole
 from .seeds import stream
 
 # %% ../../nbs/core/training.ipynb #517d78f6
@@ -165,15 +165,6 @@ def read_checkpoint(
     except RuntimeError as e: raise ValueError(f'cannot be read by this PyTorch ({str(e).splitlines()[0]})') from None
 
 # %% ../../nbs/core/training.ipynb #39ab2df3
-def sync_folder(
-    folder: str|Path,
-):
-    "Makes a move into a folder outlast a power cut."
-    if not hasattr(os, 'O_DIRECTORY'): return # Windows has no such thing
-    place = os.open(folder, os.O_DIRECTORY)
-    try: os.fsync(place)
-    finally: os.close(place)
-
 def write_checkpoint(
     path: str|Path, # of the file
     state: dict, # what `plain` can make plain
@@ -181,13 +172,11 @@ def write_checkpoint(
     "Replaces a checkpoint by one that has been read back."
     part = Path(path).with_name(f'{Path(path).name}.tmp')
     try:
-        with open(part, 'wb') as f:
-            torch.save(plain(state), f)
-            f.flush()
-            os.fsync(f.fileno())
+        with open(part, 'wb') as f: torch.save(plain(state), f)
+        flush(part)
         read_checkpoint(part, mmap=True)
         os.replace(part, path)
-        sync_folder(part.parent)
+        flush(part.parent)
     except Exception as e: raise UserError(f"{_named(path)} cannot be written{_reason(e)}.") from e
     finally: part.unlink(missing_ok=True)
 
