@@ -387,9 +387,11 @@ def table(log):
     "What kills.md holds, from a log"
     rows = [json.loads(line) for line in Path(log).read_text().splitlines()]
     stops, ends, trouble = [[row for row in rows if row['kind'] == kind] for kind in ('stop', 'end', 'trouble')]
-    stops, out = pd.DataFrame(stops), []
+    columns = ['trial', 'command', 'workers', 'at', 'step', 'phase', 'signal', 'target', 'end', 'seconds', 'left',
+               'traceback']
+    stops, out = pd.DataFrame(stops, columns=columns), []
     wrong = [row for row in ends + trouble if row['wrong'] and not row['wrong'].startswith('skipped')]
-    ran = stops[stops.command == 'table1'] if len(stops) else stops
+    ran = stops[stops.command == 'table1']
     out.append(f"{len(stops)} stops, {len(ran)} of them of runs. "
                f"Results compared: {len(ends) + len(trouble)}, different or broken: {len(wrong)}. "
                f"Processes left 5 s after a stop: {int(stops.left.sum())}. "
@@ -399,9 +401,8 @@ def table(log):
         return markdown(counts)
     out += [count(['command', 'phase'], 'signal'), count(['signal', 'target'], 'end')]
     if len(trouble): out.append(markdown(pd.DataFrame(trouble)[['what', 'wrong', 'about']]))
-    detail = stops.assign(at=stops['at'].round(1), seconds=stops.seconds.round(1))
-    out.append(markdown(detail[['trial', 'command', 'workers', 'at', 'step', 'phase', 'signal', 'target', 'end',
-                                'seconds', 'left', 'traceback']]))
+    detail = stops.assign(at=stops['at'].astype(float).round(1), seconds=stops.seconds.astype(float).round(1))
+    out.append(markdown(detail[columns]))
     return '\n\n'.join(out), len(wrong) + int(stops.left.sum()) + int(stops.traceback.sum())
 
 def main(minutes, seed, log, short):
