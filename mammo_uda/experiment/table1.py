@@ -7,8 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'RATES', 'COST', 'SETTINGS', 'train_gan', 'synthesise', 'start_classifier', 'fit_classifier',
            'finish_classifier', 'score', 'lengths', 'start_step', 'classifier_steps', 'here', 'translation_steps',
-           'seed_steps', 'plan', 'choose_settings', 'claim_folder', 'run_precision', 'gather', 'gather_rejected',
-           'make_table', 'run_table1', 'tell_rejected']
+           'seed_steps', 'plan', 'choose_settings', 'make_folder', 'claim_folder', 'run_precision', 'gather',
+           'gather_rejected', 'make_table', 'run_table1', 'tell_rejected']
 
 # %% ../../nbs/experiment/table1.ipynb #5f144145
 import json
@@ -312,16 +312,22 @@ def choose_settings(
 # %% ../../nbs/experiment/table1.ipynb #66ff97a8
 SETTINGS = Check('a record', lambda value: isinstance(value, dict)) # whose values are compared, and not used
 
+def make_folder(
+    run: Path, # folder of the run
+) -> Path: # `run`
+    "Makes a folder, if it is not there yet."
+    try: run.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UserError(f"--out {run} cannot be used as a folder ({e.strerror}): give another one.") from None
+    return run
+
 def claim_folder(
     run: Path, # folder of the run
     settings: dict, # of the run
 ):
     "Writes the settings down, or makes sure that the folder was made by the same ones."
-    path = run/'settings.json'
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        if not path.exists(): write_whole(path, json.dumps(settings, indent=1))
-    except OSError as e: raise UserError(f"--out {run} cannot be used as a folder ({e.strerror}): give another one.") from None
+    path = make_folder(run)/'settings.json'
+    if not path.exists(): write_whole(path, json.dumps(settings, indent=1))
     no_way_out(run)
     there = read_json(path, SETTINGS)
     for k in ['images', *settings.keys() - {'seeds','images'}]:
@@ -417,7 +423,7 @@ def run_table1(
     if file: settings['weights_file'] = fingerprint(file)
     run = Path(out or Path('runs')/settings['preset'])
     gpu = pick_device(settings['device']).type == 'cuda'
-    with run_lock(run):
+    with run_lock(make_folder(run)):
         settings['precision'] = run_precision(run, settings['precision'])
         claim_folder(run, settings)
         return make_table(run, settings, plan(settings, sources, file), workers or (1 if gpu else min(2, os.cpu_count())))
