@@ -13,7 +13,8 @@ TEXT = dict(AE='CANARY', CS='CANARY', LO='CANARY lo', LT='CANARY lt', PN='CANARY
             UR='http://canary', DA='19777707', TM='777777.7', DT='19777707', AS='777Y', UI='1.2.777777707', IS='777777707', DS='777777.07')
 SECRETS = ('canary', '19777707', '777777.7', '777y', '777777707', '777777.07')
 NEEDED = {'PixelRepresentation', 'PhotometricInterpretation', 'PresentationIntentType', 'SOPClassUID', 'RescaleSlope', 'RescaleIntercept',
-          'WindowCenter', 'WindowWidth', 'VOILUTFunction', 'NumberOfFrames', 'SpecificCharacterSet'}
+          'WindowCenter', 'WindowWidth', 'VOILUTFunction', 'NumberOfFrames', 'SpecificCharacterSet',
+          'EstimatedRadiographicMagnificationFactor'}
 PLANTED = {keyword: TEXT[vr] for tag, (vr, vm, _, retired, keyword) in DicomDictionary.items()
            if tag >> 16 in (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028, 0x0032, 0x0038, 0x0040, 0x0054, 0x2050, 0x4008)
            and vr in TEXT and vm.startswith('1') and not retired and keyword and keyword not in NEEDED}

@@ -54,11 +54,10 @@ def started(tmp_path_factory):
 # --- trainings in a process of their own, which is killed
 
 NURSERY = """
-import os, pickle, sys, torch
+import os, pickle, signal, sys, torch
 from mammo_uda.experiment import table1
-from mammo_uda.experiment.steps import in_order
-from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler) # in the background of a shell it would be deaf to it
 
 def die(sig, at, when):
     "A progress that dies at a step; or before or after a file gets its name"

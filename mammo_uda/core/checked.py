@@ -161,17 +161,17 @@ def _text_bytes(column):
     "Bytes of a column of texts, once each stands for itself"
     return sum(pc.sum(pc.take(pc.binary_length(o.dictionary), o.indices)).as_py() or 0 for o in column.chunks)
 
-def _check_parquet(path):
+def _check_parquet(f):
     "Refuses what is too large to read"
-    with parquet.ParquetFile(path) as file:
-        rows, schema = file.metadata.num_rows, file.schema_arrow
-        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
+    file = parquet.ParquetFile(f)
+    rows, schema = file.metadata.num_rows, file.schema_arrow
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
     if rows > MOST_ROWS or size > MOST_BYTES or len(schema) > 500:
         raise ValueError(f'its {rows:,} rows of {len(schema)} columns are too many')
     for o in schema:
         if not _is_plain(o.type): raise ValueError(f'the column {ascii(o.name)} holds neither numbers nor texts')
     texts = [o.name for o in schema if pa.types.is_string(o.type) or pa.types.is_large_string(o.type)]
-    kept = parquet.read_table(path, columns=texts, read_dictionary=texts)
+    kept = parquet.read_table(f, columns=texts, read_dictionary=texts)
     if sum(map(_text_bytes, kept.columns)) > MOST_BYTES: raise ValueError('its texts are too long')
 
 # %% ../../nbs/core/checked.ipynb #a3065b7b
@@ -196,8 +196,9 @@ def read_table(
     "A Parquet file as declared"
     path = Path(path)
     try:
-        _check_parquet(path)
-        return fit_table(pd.read_parquet(path), want)
+        with open(path, 'rb') as f: # pyarrow opens no path that is not UTF-8
+            _check_parquet(f)
+            return fit_table(pd.read_parquet(f), want)
     except Exception as e: # pyarrow has a different error for every kind of damage
         if type(e) is ValueError: raise damaged(path, e) from None
         raise damaged(path, f'it is not a Parquet file that can be read ({type(e).__name__})') from None

@@ -106,7 +106,7 @@ def audit_run(
 # %% ../../nbs/experiment/audit.ipynb #f8a672b5
 EXPLAINED = dict(
     answers="How often a classifier of the source, which had no part in the translation, changes its answer: after the translation, which includes the gap between the domains, and after the way there and back. By class (1 is positive).",
-    known="On phantoms whose right translation is known: mean absolute error and structural similarity inside the breast, share of the lesions' contrast that is kept, share of lesions with less than half of it left, share of healthy breasts with a spot half as strong as a lesion. Beside them the untranslated images, and the right answer acquired a second time.")
+    known="On phantoms whose right translation is known: mean absolute error and structural similarity inside the breast, share of the lesions' contrast that is kept, share of lesions with less than half of it left, share of healthy breasts with a spot half as strong as a mass. Beside them the untranslated images, and the right answer acquired a second time.")
 
 def audit_page(
     tables: dict, # name to table
