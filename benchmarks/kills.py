@@ -6,7 +6,7 @@
 
 Ends with 1 if a result differs, a process is left 5 s after a stop, or a traceback was shown.
 """
-import argparse, hashlib, json, os, random, shutil, signal, subprocess, sys, tempfile, time
+import argparse, hashlib, itertools, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 
@@ -41,6 +41,9 @@ main()
 '''
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
 TARGETS = ['command', 'child', 'group', 'all']
+PLAN = ['run', 'run', 'whole', 'run', 'full disk', 'ingest', 'run', 'two runs', 'run', 'predict', 'clock', 'run',
+        'audit', 'run', 'full disk', 'two ingests', 'translate', 'read-only', 'run']
+SHORT = ['run', 'ingest', 'full disk', 'run', 'two ingests', 'predict', 'read-only', 'two runs', 'clock']
 
 _known = {} # a file that is linked into many folders is read once
 
@@ -207,6 +210,17 @@ class Work:
         "Remember how it looks"
         self.whole = contents(self.out) if self.out.is_dir() else content(self.out)
 
+def unbroken(work):
+    "Run it to its end; the seconds that it took"
+    command = work.start()
+    if not command.wait(1200) or command.process.returncode: raise SystemExit(f'{work.name}: {command.said()}')
+    return command.age()
+
+def remove(path):
+    "Remove a file or folder, if it is there"
+    if path.is_dir(): shutil.rmtree(path)
+    else: path.unlink(missing_ok=True)
+
 def wait_in_command(seconds):
     "A moment of a command that is not a run: any, early ones too"
     def wait(command, run, rng):
@@ -222,13 +236,13 @@ def command_moment(command, out):
     if (out/'.lock').exists() or out.with_name(out.name + '.lock').exists(): return 'at work'
     return 'import, or the end'
 
-def stop_command(work, rng, log, trial):
-    "Stop it a few times, then let it end; true if all is as it should be"
+def stop_command(work, rng, log):
+    "Stop it a few times, then let it end; what went wrong, or None"
     for _ in range(rng.randint(3, 5)):
         command = work.start()
         wait_in_command(work.seconds)(command, work.out, rng)
         if command.over(): break
-        log(obey(command, rng, work.name, command_moment(command, work.out)) | dict(trial=trial, workers=2))
+        log(obey(command, rng, work.name, command_moment(command, work.out)) | dict(workers=2))
         command.clean()
     return work.finish()
 
@@ -273,7 +287,7 @@ def linked(reference, run):
     shutil.rmtree(run, ignore_errors=True)
     subprocess.run(['cp', '-al', reference, run], check=True)
 
-def stop_run(work, reference, rng, log, trial, whole_run):
+def stop_run(work, reference, rng, log, whole_run):
     "Stop a run a few times, with steps missing or from nothing, then let it end; what went wrong, or None"
     shutil.rmtree(work.out, ignore_errors=True)
     if not whole_run:
@@ -286,7 +300,7 @@ def stop_run(work, reference, rng, log, trial, whole_run):
         wait_for_moment(command, work.out, rng)
         if command.over(): break
         row = obey(command, rng, *moment(command, work.out))
-        log(row | dict(trial=trial, workers=work.workers))
+        log(row | dict(workers=work.workers))
         stops -= 1
         if row['end'] == 'goes on': continue
         command.clean()
@@ -405,70 +419,95 @@ def table(log):
     out.append(markdown(detail[columns]))
     return '\n\n'.join(out), len(wrong) + int(stops.left.sum()) + int(stops.traceback.sum())
 
-def main(minutes, seed, log, short):
-    rng, tmp = random.Random(seed), Path(tempfile.mkdtemp(prefix='kills-'))
-    deadline, reference = time.monotonic() + 60*minutes, tmp/'reference'
-    log.unlink(missing_ok=True)
-    os.environ['XDG_CONFIG_HOME'] = str(tmp/'config')
-    def note(**row):
-        with open(log, 'a') as f: f.write(json.dumps(row) + '\n')
+class Campaign:
+    "A run and other commands that nobody has stopped, and trials beside them"
+    def __init__(self, seed, log, short):
+        self.rng, self.log, self.short, self.number = random.Random(seed), log, short, 0
+        self.tmp = Path(tempfile.mkdtemp(prefix='kills-'))
+        self.reference, self.pictures = self.tmp/'reference', self.tmp/'pictures'
+        os.environ['XDG_CONFIG_HOME'] = str(self.tmp/'config')
+        self.run = Work('table1', self.table1, 'run', self.tmp, 40)
+        self.others = dict(
+            ingest=Work('ingest', self.ingest, 'store', self.tmp, 14),
+            predict=Work('predict', self.predict, 'scores.csv', self.tmp, 18),
+            translate=Work('translate', self.translate, 'translated', self.tmp, 14),
+            audit=Work('audit', self.audit, 'run', self.tmp, 30))
+
+    def table1(self):
+        arch = ['--arch', 'resnet50'] if self.short else []
+        return ['table1', '--preset', 'kills', *arch, '--out', self.run.out, '--workers', self.run.workers]
+
+    def made(self, name): return next((self.reference/'steps').glob(name))
+    def out(self, name): return self.others[name].out
+    def ingest(self): return ['ingest', 'csv', self.pictures/'list.csv', '--out', self.out('ingest'), '--size', 64]
+    def audit(self): return ['audit', self.out('audit')]
+    def translate(self):
+        return ['translate', self.made('gan-*')/'film-digital', self.pictures/'dicom', self.out('translate')]
+    def predict(self):
+        classifier = self.made('baseline-resnet50-film-*')
+        return ['predict', classifier, self.pictures/'list.csv', '--out', self.out('predict')]
+
+    def note(self, **row):
+        with open(self.log, 'a') as f: f.write(json.dumps(row) + '\n')
         print({k: v for k, v in row.items() if k != 'kind'}, flush=True)
-    def stopped(row): note(kind='stop', **row)
-    def ended(trial, what, wrong): note(kind='end', trial=trial, what=what, wrong=wrong)
-    arch = ['--arch', 'resnet50'] if short else []
-    def table1(): return ['table1', '--preset', 'kills', *arch, '--out', run.out, '--workers', run.workers]
-    def ingest(): return ['ingest', 'csv', pictures/'list.csv', '--out', others[0].out, '--size', 64]
-    def predict(): return ['predict', classifier, pictures/'list.csv', '--out', others[1].out]
-    def translate(): return ['translate', gan/'film-digital', pictures/'dicom', others[2].out]
-    def audit(): return ['audit', others[3].out]
-    run = Work('table1', table1, 'run', tmp, 40)
-    try:
-        for run.workers in [2] if short else [1, 2]:
-            shutil.rmtree(run.out, ignore_errors=True)
-            command = run.start()
-            if not command.wait(1200) or command.process.returncode: raise SystemExit(command.said())
-            note(kind='reference', workers=run.workers, seconds=command.age())
-            if run.whole: ended(0, f'unbroken, {run.workers} workers beside 1', run.compare())
-            run.keep()
-        run.out.rename(reference)
-        pictures = tmp/'pictures'
-        images(pictures, 24 if short else 80, (1200, 900), random.Random(seed))
-        classifier, gan = [next((reference/'steps').glob(name)) for name in ('baseline-resnet50-film-*', 'gan-*')]
-        others = [Work('ingest', ingest, 'store', tmp, 14), Work('predict', predict, 'scores.csv', tmp, 18),
-                  Work('translate', translate, 'translated', tmp, 14), Work('audit', audit, 'run', tmp, 30)]
-        linked(reference, run.out)
-        for work in others:
-            command = work.start()
-            if not command.wait(600) or command.process.returncode: raise SystemExit(f'{work.name}: {command.said()}')
+
+    def stopped(self, row): self.note(kind='stop', trial=self.number, **row)
+    def ended(self, what, wrong): self.note(kind='end', trial=self.number, what=what, wrong=wrong)
+
+    def prepare(self):
+        "What everything is compared with: the run, made with one worker and with two, and the other commands"
+        for self.run.workers in [2] if self.short else [1, 2]:
+            shutil.rmtree(self.run.out, ignore_errors=True)
+            seconds = unbroken(self.run)
+            self.note(kind='reference', workers=self.run.workers, seconds=seconds)
+            if self.run.whole: self.ended(f'unbroken, {self.run.workers} workers beside 1', self.run.compare())
+            self.run.keep()
+        self.run.out.rename(self.reference)
+        images(self.pictures, 24 if self.short else 80, (1200, 900), self.rng)
+        linked(self.reference, self.run.out)
+        for work in self.others.values():
+            unbroken(work)
             work.keep()
-        trial = 0
-        plan = ['run', 'run', 'whole', 'run', 'full disk', 'ingest', 'run', 'two', 'run', 'predict', 'clock', 'run',
-                'audit', 'run', 'full disk', 'two ingests', 'translate', 'read-only', 'run']
-        if short: plan = ['run', 'ingest', 'full disk', 'run', 'two ingests', 'predict', 'read-only', 'two']
-        while time.monotonic() < deadline:
-            what, trial = plan[trial % len(plan)], trial + 1
-            run.workers = rng.choice([1, 2])
-            if what in ('run', 'whole'):
-                ended(trial, what, stop_run(run, reference, rng, stopped, trial, what == 'whole'))
-            elif what in ('ingest', 'predict', 'translate', 'audit'):
-                work = next(o for o in others if o.name == what)
-                if what == 'audit': linked(reference, run.out)
-                elif work.out.is_dir(): shutil.rmtree(work.out)
-                else: work.out.unlink(missing_ok=True)
-                ended(trial, what, stop_command(work, rng, stopped, trial))
-            else:
-                if what == 'full disk': wrong, about = full_disk(run, reference, rng, tmp)
-                if what == 'read-only': wrong, about = read_only(run, tmp)
-                if what == 'clock': wrong, about = clock(run, reference, rng, tmp)
-                if what == 'two':
-                    linked(reference, run.out)
-                    drop(run.out, rng)
-                    wrong, about = two_at_once(run, rng)
-                if what == 'two ingests':
-                    shutil.rmtree(others[0].out, ignore_errors=True)
-                    wrong, about = two_at_once(others[0], rng)
-                note(kind='trouble', trial=trial, what=what, wrong=wrong, about=str(about).replace(str(tmp), '...'))
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+
+    def try_run(self, what):
+        self.ended(what, stop_run(self.run, self.reference, self.rng, self.stopped, what == 'whole'))
+
+    def try_command(self, what):
+        work = self.others[what]
+        if what == 'audit': linked(self.reference, work.out)
+        else: remove(work.out)
+        self.ended(what, stop_command(work, self.rng, self.stopped))
+
+    def try_trouble(self, what):
+        run, reference, rng, tmp = self.run, self.reference, self.rng, self.tmp
+        if what == 'full disk': wrong, about = full_disk(run, reference, rng, tmp)
+        if what == 'read-only': wrong, about = read_only(run, tmp)
+        if what == 'clock': wrong, about = clock(run, reference, rng, tmp)
+        if what == 'two runs':
+            linked(reference, run.out)
+            drop(run.out, rng)
+            wrong, about = two_at_once(run, rng)
+        if what == 'two ingests':
+            remove(self.out('ingest'))
+            wrong, about = two_at_once(self.others['ingest'], rng)
+        about = str(about).replace(str(tmp), '...')
+        self.note(kind='trouble', trial=self.number, what=what, wrong=wrong, about=about)
+
+    def trial(self, what):
+        self.number, self.run.workers = self.number + 1, self.rng.choice([1, 2])
+        if what in ('run', 'whole'): self.try_run(what)
+        elif what in self.others: self.try_command(what)
+        else: self.try_trouble(what)
+
+def main(minutes, seed, log, short):
+    log.unlink(missing_ok=True)
+    deadline, campaign = time.monotonic() + 60*minutes, Campaign(seed, log, short)
+    try:
+        campaign.prepare()
+        for what in itertools.cycle(SHORT if short else PLAN):
+            if time.monotonic() > deadline: break
+            campaign.trial(what)
+    finally: shutil.rmtree(campaign.tmp, ignore_errors=True)
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
