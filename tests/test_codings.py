@@ -1,6 +1,7 @@
 "Every coding gives the right pixels, and a broken file is one rejection whatever it does to its decoder"
 import os, subprocess, sys, threading
 from pathlib import Path
+from unittest.mock import patch
 
 import imagecodecs, numpy as np, pandas as pd, psutil, pytest
 from pydicom.encaps import encapsulate, generate_frames
@@ -9,6 +10,7 @@ from pydicom.uid import HTJ2K, HTJ2KLosslessRPCL, JPEG2000, JPEG2000MCLossless, 
 
 from codings import ALL, DICOM, PICTURES, film, header, save_coded, save_dicom
 from mammo_uda.core.files import UnreadableImage
+from mammo_uda.data.codings import CODECS
 from mammo_uda.data.dataset import Dataset
 from mammo_uda.data.image import read_image
 from mammo_uda.data.store import build_store
@@ -92,6 +94,20 @@ def test_pixels_of_another_size_than_the_header(tmp_path):
     syntax, encode = DICOM['jpeg-extended']
     path = save_dicom(tmp_path/'a.dcm', header(film(), Rows=80), syntax, encode(film()))
     with pytest.raises(UnreadableImage, match='not the size that its header says'): read_image(path)
+
+LARGE = {'jpeg-ls': (b'\xff\xf7', 5, b'\xff\xf0'*2), 'jpeg-lossless-1': (b'\xff\xc3', 5, b'\xff\xf0'*2),
+         **dict.fromkeys(['jpeg-2000', 'htj2k'], (b'\xff\x4f\xff\x51', 8, b'\0\0\xff\xf0'*2))} # marker; where its size is; another size
+
+@pytest.mark.parametrize('coding', LARGE)
+def test_a_picture_that_claims_gigabytes_is_refused_before_memory_is_asked_for(tmp_path, coding):
+    ds = dcmread(save_coded(tmp_path, coding, film()))
+    data, (marker, offset, size) = bytearray(next(generate_frames(ds.PixelData, number_of_frames=1))), LARGE[coding]
+    at = data.index(marker) + offset
+    data[at:at+len(size)] = size
+    ds.PixelData = encapsulate([bytes(data)])
+    ds.save_as(tmp_path/'large.dcm')
+    with patch.dict(CODECS, {ds.file_meta.TransferSyntaxUID: lambda src: pytest.fail('it was decoded')}), \
+         pytest.raises(UnreadableImage, match='not the size that its header says'): read_image(tmp_path/'large.dcm')
 
 def test_real_12_bit_jpeg_is_the_film_of_its_jpeg_2000_twin():
     if 'MAMMO_UDA_DATA' not in os.environ: pytest.skip('MAMMO_UDA_DATA is not set')
