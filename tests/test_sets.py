@@ -8,10 +8,13 @@ from pydicom import Dataset as DicomDataset, Sequence, dcmread
 from pydicom.data import get_testdata_file
 
 from mammo_uda.core.files import UserError
+from mammo_uda.data.dataset import Dataset
 from mammo_uda.data.ddsm import VIEWS
+from mammo_uda.data.describe import reading_notes
 from mammo_uda.data.image import read_image
+from mammo_uda.data.ingest import ingest_notes
 from mammo_uda.data.sets import SETS, cbis_ddsm, cmmd, ddsm, embed, inbreast, mini_mias, read_list, rsna, vindr_mammo
-from mammo_uda.data.store import build_store
+from mammo_uda.data.store import PixelStore, build_store
 
 
 @pytest.fixture
@@ -168,11 +171,11 @@ def test_cbis_needs_all_four_lists(put, tmp_path):
 
 # ---- INbreast
 
-def test_inbreast_labels_and_what_is_left_out(put, tmp_path, capsys):
+def test_inbreast_labels_and_what_is_left_out(put, tmp_path):
     put_inbreast(put)
     d = inbreast(tmp_path)
     assert dict(zip(d.table['birads'], d.table['label'])) == {'1': 0, '2': 0, '4a': 1, '4b': 1, '4c': 1, '5': 1, '6': 1}
-    assert capsys.readouterr().out == 'inbreast: 1 of 8 images have BI-RADS 3 and are left out.\n'
+    assert d.notes == ['1 of 8 listed images have BI-RADS 3 and are left out']
     assert d.table['patient'].nunique() == 2 and set(d.table['view']) == {'MLO'} and d.table['row'].tolist() == [2, 3, 5, 6, 7, 8, 9]
     assert d.table['age'].isna().all() and d.table['density'].isna().all() and (d.folder/d.table['path'][0]).exists()
 
@@ -208,12 +211,13 @@ def test_semicolons_keep_lines_and_lose_nothing(put, tmp_path):
 
 # ---- VinDr-Mammo
 
-def test_vindr_labels_split_and_what_is_left_out(put, tmp_path, capsys):
+def test_vindr_labels_split_and_what_is_left_out(put, tmp_path):
     put_vindr(put)
-    t = vindr_mammo(tmp_path).table
+    d = vindr_mammo(tmp_path)
+    t = d.table
     assert dict(zip(t['birads'], t['label'])) == {1: 0, 2: 0, 4: 1, 5: 1} and 'age' not in t
     assert t['split'].tolist() == ['train', 'train', 'train', 'test'] and t['density'].tolist() == ['A', 'B', 'D', 'A']
-    assert capsys.readouterr().out == 'vindr: 1 of 5 images have BI-RADS 3 and are left out.\n'
+    assert d.notes == ['1 of 5 listed images have BI-RADS 3 and are left out']
 
 
 def test_vindr_takes_age_and_scanner_from_the_headers(put, tmp_path):
@@ -273,17 +277,18 @@ def test_mias_list_without_films_is_refused(put, tmp_path):
 
 # ---- CMMD
 
-def test_cmmd_labels_breasts_by_their_biopsy(put, tmp_path, capsys):
+def test_cmmd_labels_breasts_by_their_biopsy(put, tmp_path):
     put_cmmd(put, 'D1-1,R,44,2,calcification,Benign,\nD2-2,l,61,4,mass,malignant,Luminal A\nD2-2,R,61,4,both,Benign,\nD2-3,L,50,2,mass,Malignant,\n'
                   'D2-4,L,50,2,mass,Benign,\nD2-4,L,50,2,calcification,Malignant,\n',
              [('D1-1','R','CC'), ('D1-1','R','MLO'), ('D1-1','L','CC'), ('D2-2','L','CC'), ('D2-2','R','MLO'), ('D9-9','L','CC'), ('D2-4','L','CC')])
     put('manifest-1616439774456/CMMD/D1-1/x/y/1-9.dcm', 'no header')
-    t = cmmd(tmp_path).table
+    d = cmmd(tmp_path)
+    t = d.table
     assert t['label'].tolist() == [0, 0, 1, 0, 1] and t['laterality'].tolist() == ['R', 'R', 'L', 'R', 'L'] and t['row'].tolist() == [2, 2, 3, 4, 6]
     assert t['view'].tolist() == ['CC', 'MLO', 'CC', 'MLO', 'CC'] and t['lesion'].tolist() == ['calcification']*2 + ['mass', 'both', 'both']
     assert t['age'].tolist() == [44, 44, 61, 61, 50] and t['patient'].nunique() == 3
-    assert capsys.readouterr().out == ('cmmd: 1 of 8 images have no patient or no side in their header and are left out.\n'
-        'cmmd: 2 of 7 images show a breast that is not in the list and are left out.\ncmmd: 1 of 5 breasts in the list have no image.\n')
+    assert d.notes == ['1 of 8 listed images have no patient or no side in their header and are left out',
+        '2 of 7 listed images show a breast that is not in the list and are left out', '1 of 5 breasts in the list have no image']
 
 def test_cmmd_reads_the_series_of_any_layout(put, tmp_path):
     put_cmmd(put)
@@ -323,29 +328,30 @@ def test_embed_label_rule(put, tmp_path, findings, left, right):
     labels = dict(zip(embed(tmp_path).table['row'], embed(tmp_path).table['label']))
     assert (labels.get(2), labels.get(3), labels[4]) == (left, right, 0)
 
-def test_embed_negatives_of_a_woman_whose_cancer_is_in_another_examination_are_left_out(put, tmp_path, capsys):
+def test_embed_negatives_of_a_woman_whose_cancer_is_in_another_examination_are_left_out(put, tmp_path):
     put_embed(put, [(0, 1, '', 'N', '', ''), (0, 2, 'L', 'M', '0.0', 'L'), (1, 3, '', 'B', '', '')], [(0, 1, 'L'), (0, 2, 'L'), (1, 3, 'R')])
-    assert embed(tmp_path).table['label'].tolist() == [1, 0]
-    assert capsys.readouterr().out == 'embed: 1 of 3 images are of women with cancer and show none and are left out.\n'
+    d = embed(tmp_path)
+    assert d.table['label'].tolist() == [1, 0] and d.notes == ['1 of 3 listed images are of women with cancer and show none and are left out']
 
-def test_embed_views_that_are_left_out_are_counted(put, tmp_path, capsys):
+def test_embed_views_that_are_left_out_are_counted(put, tmp_path):
     put_embed(put, [(0, 1, '', 'N', '', '')], [(0, 1, 'L'), (0, 1, 'R', '2D', 'CC', '', 'YES'), (0, 1, 'L', 'cview'), (0, 1, 'L', 'C-View'), (0, 1, 'L', '3D'),
               (0, 1, 'R', '2D', 'ML', '1.0'), (0, 1, '', '2D'), (0, 2, 'L')])
-    t = embed(tmp_path).table
+    d = embed(tmp_path)
+    t = d.table
     assert t['row'].tolist() == [2, 3] and t['implant'].tolist() == [0, 1] and t['view'].tolist() == ['MLO', 'CC']
     assert t['scanner'].tolist() == ['Selenia Dimensions']*2 and t['age'].tolist() == [70.51]*2 and t['density'].tolist() == [2, 2]
-    assert capsys.readouterr().out.splitlines() == [f'embed: {o} and are left out.' for o in (
-        '2 of 8 images are C-views, computed from a tomosynthesis,', '1 of 6 images are no 2D mammograms', '1 of 5 images are spot compressions or magnifications',
-        '1 of 4 images have no side', '1 of 3 images show a breast without a finding')]
+    assert d.notes == [f'{o} and are left out' for o in (
+        '2 of 8 listed images are C-views, computed from a tomosynthesis,', '1 of 6 listed images are no 2D mammograms',
+        '1 of 5 listed images are spot compressions or magnifications', '1 of 4 listed images have no side', '1 of 3 listed images show a breast without a finding')]
 
-def test_embed_may_be_there_in_part_and_its_tables_reduced(put, tmp_path, capsys):
+def test_embed_may_be_there_in_part_and_its_tables_reduced(put, tmp_path):
     put_embed(put, reduced='_reduced')
     path = tmp_path/'tables'/'EMBED_OpenData_clinical_reduced.csv'
     pd.read_csv(path, dtype=str).drop(columns=['bside', 'age_at_study']).to_csv(path, index=False)
     next(tmp_path.rglob('1.2.826.1.dcm')).unlink()
     d = embed(tmp_path)
     assert d.table['label'].tolist() == [1] and (d.folder/d.table['path'][0]).exists() and d.table['age'].isna().all()
-    assert capsys.readouterr().out == 'embed: 1 of 2 images are not in the folder and are left out.\n'
+    assert d.notes == ['1 of 2 listed images are not in the folder and are left out']
 
 def test_embed_numbers_of_examinations_that_were_cut_are_refused(put, tmp_path):
     put_embed(put, [(0, '1.47357E+15', '', 'N', '', '')], [(0, '1.47357E+15', 'L')])
@@ -354,17 +360,18 @@ def test_embed_numbers_of_examinations_that_were_cut_are_refused(put, tmp_path):
 
 # ---- DDSM
 
-def test_ddsm_takes_malignant_films_and_those_of_normal_cases(put, tmp_path, capsys):
+def test_ddsm_takes_malignant_films_and_those_of_normal_cases(put, tmp_path):
     put_ddsm(put, outlined={'LEFT_CC': ['BENIGN', 'MALIGNANT'], 'LEFT_MLO': ['MALIGNANT'], 'RIGHT_CC': ['BENIGN']})
     put_ddsm(put, 'benigns/benign_01/case0002', 'B-0002-1', 'LUMISYS LASER', {'LEFT_CC': ['BENIGN']})
     put_ddsm(put, 'benign_without_callbacks/benign_without_callback_01/case0003', 'C-0003-1', 'LUMISYS', {'LEFT_CC': ['BENIGN_WITHOUT_CALLBACK']})
     put_ddsm(put, 'normals/normal_01/case0004', 'D-0004-1')
-    t = ddsm(tmp_path).table
+    d = ddsm(tmp_path)
+    t = d.table
     assert t['label'].tolist() == [1, 1, 0, 0, 0, 0] and t['laterality'].tolist() == ['L']*4 + ['R']*2 and t['view'].tolist() == ['CC', 'MLO']*3
     assert t['path'][0] == 'cancers/cancer_01/case0001/A_0001_1.LEFT_CC.LJPEG' and t['patient'].nunique() == 2
     assert t['scanner'].tolist() == ['HOWTEK A']*2 + ['HOWTEK D']*4 and set(t['age']) == {61} and set(t['density']) == {3}
-    assert capsys.readouterr().out == ('ddsm: 8 of 16 images are in volumes that were not asked for and are left out.\n'
-                                       'ddsm: 2 of 8 images are of cancer cases and show no malignant lesion and are left out.\n')
+    assert d.notes == ['8 of 16 listed images are in volumes that were not asked for and are left out',
+                       '2 of 8 listed images are of cancer cases and show no malignant lesion and are left out']
     assert ddsm(tmp_path, negatives=('benigns',)).table['label'].tolist() == [0]*4 + [1]*2
     everything = ddsm(tmp_path, negatives=('normals', 'benigns', 'benign_without_callbacks')).table
     assert len(everything) == 14 and everything['label'].sum() == 2
@@ -387,7 +394,9 @@ def test_ddsm_leaves_out_a_case_whose_overlay_is_lost_or_whose_header_is_damaged
     put_ddsm(put, 'normals/normal_01/case0004', 'D-0004-1')
     (tmp_path/'cancers/cancer_01/case0001/A_0001_1.LEFT_CC.OVERLAY').unlink()
     (tmp_path/'normals/normal_01/case0004/D-0004-1.ics').write_text('ics_version 1.0')
-    assert ddsm(tmp_path).table['path'].tolist() == ['cancers/cancer_01/case0002/A_0002_1.LEFT_CC.LJPEG']
+    d = ddsm(tmp_path)
+    assert d.table['path'].tolist() == ['cancers/cancer_01/case0002/A_0002_1.LEFT_CC.LJPEG']
+    assert d.notes[0] == '2 cases could not be read and are left out' # a store names no file
     said = capsys.readouterr().out
     assert 'one case is left out: A_0001_1.LEFT_CC.OVERLAY cannot be read' in said and 'one case is left out: D-0004-1.ics is damaged' in said
 
@@ -482,14 +491,14 @@ def put_kaggle(put, tmp_path):
     as_kaggle(tmp_path)
 
 @pytest.mark.parametrize('folder', ['', 'cbis/kaggle'])
-def test_kaggles_copy_of_cbis_is_joined_by_its_series(put, tmp_path, capsys, folder):
+def test_kaggles_copy_of_cbis_is_joined_by_its_series(put, tmp_path, folder):
     put_kaggle(lambda path, text='': put(Path(folder)/path, text), tmp_path/folder)
     d = cbis_ddsm(tmp_path)
     paths = dict(zip(d.table['path'], d.table['label']))
     start = f'{folder}/' if folder else ''
     assert paths[f'{start}jpeg/1.2.0/1-000.jpg'] == 1 and f'{start}jpeg/1.2.3/1-003.jpg' in paths # the one without a description is no crop
     assert not any('1.2.1/' in p and p.endswith('jpg') or '2-001' in p for p in paths)
-    assert "cbis-ddsm: this is Kaggle's copy: its JPEG have 256 levels of grey" in capsys.readouterr().out
+    assert d.notes == ["this is Kaggle's copy: its JPEG have 256 levels of grey, the original 65,536"]
 
 def test_cbis_takes_no_mask_that_lies_with_a_film(put, tmp_path):
     put_small_cbis(put)
@@ -541,22 +550,32 @@ def test_two_copies_are_one_sentence(put, tmp_path):
     with pytest.raises(UserError, match='holds 2 files that train_images/P0canary/10.dcm may be, such as train_1024/.* and train_512/') as e: rsna(tmp_path)
     assert '\n' not in str(e.value)
 
-def test_png_of_inbreast_without_patients_are_said(put, tmp_path, capsys):
+def test_png_of_inbreast_without_patients_are_said(put, tmp_path):
     put_copy(put, tmp_path, 'inbreast', 'INbreast Release 1.0/AllPNGs/00.png')
     put('INbreast Release 1.0/AllPNGs/10_P0canary_MG_R_ML_ANON.png')
-    inbreast(tmp_path)
-    assert 'inbreast: the names of 1 of 8 images tell no patient, so each counts as one of her own' in capsys.readouterr().out
+    assert 'the names of 1 of 8 images tell no patient, so each counts as one of her own' in inbreast(tmp_path).notes[0]
 
 LISTS = {'cbis-ddsm': '*_set.csv', 'inbreast': 'INbreast.csv', 'vindr': 'breast-level_annotations.csv', 'rsna': 'train.csv', 'mias': 'Info.txt', 'ddsm': '*.ics',
          'cmmd': 'CMMD*.csv', 'embed': 'EMBED*.csv'}
 
 @pytest.mark.parametrize('name', SETS)
-def test_hidden_files_of_other_systems_are_never_looked_at(put, tmp_path, name, capsys):
+def test_hidden_files_of_other_systems_are_never_looked_at(put, tmp_path, name):
     SMALL[name](put)
-    before, said = SETS[name](tmp_path).table, capsys.readouterr().out
+    before = SETS[name](tmp_path)
     for p in [p for p in tmp_path.rglob('*') if p.is_file()]: p.with_name(f'._{p.name}').write_bytes(b'\0\5\x16\7')
-    pd.testing.assert_frame_equal(SETS[name](tmp_path).table, before)
-    assert capsys.readouterr().out == said
+    after = SETS[name](tmp_path)
+    pd.testing.assert_frame_equal(after.table, before.table)
+    assert after.notes == before.notes
+
+def test_what_a_set_leaves_out_is_told_at_the_end_of_ingest_and_in_describe(tmp_path):
+    table = pd.DataFrame(dict(image_id=['a', 'b'], path=['a.png', 'b.png'], patient=['p', 'q'], label=[0, 1], domain='film', row=[2, 3]))
+    for name in table.path: Image.fromarray(np.tile(np.arange(64, dtype='uint8')[::-1]*4, (64, 1))).save(tmp_path/name)
+    notes = ["3 of 5 listed images are C-views & are left out"]
+    listed = Dataset(table, tmp_path, notes=notes)
+    assert repr(listed).endswith(notes[0]) and 'C-views &amp; are' in listed._repr_html_()
+    store = build_store(listed.where(domain='film'), tmp_path/'store', 32)
+    assert '3 of 5 listed images are C-views & are left out.' in ingest_notes(store)
+    assert f'film: {notes[0]}.' in reading_notes(PixelStore(tmp_path/'store'))
 
 @pytest.mark.parametrize('name', LISTS)
 @pytest.mark.parametrize('change', [str.upper, str.lower, str.title])

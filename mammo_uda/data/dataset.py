@@ -11,6 +11,7 @@ __all__ = ['YES_NO', 'MEANINGS', 'COLUMNS', 'FURTHER', 'TYPES', 'VIEW_CODES', 'H
 # %% ../../nbs/data/dataset.ipynb #8d888f19
 import hmac, os, secrets, warnings
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 
 import numpy as np, pandas as pd, pydicom
@@ -84,13 +85,15 @@ class Dataset:
         table: pd.DataFrame, # columns of `COLUMNS`, in so far as they are known, and others
         folder: str|Path,    # folder that `path` starts from
         name: str='table',   # of the file it came from, for messages
+        notes: Iterable[str]=(), # sentences without a full stop: what was assumed or left out on the way to the table
     ):
         table = table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns]))).reset_index(drop=True)
         self.table, self.folder, self.name = table.astype(TYPES), Path(folder), str(name)
+        self.notes = list(notes)
         self._check()
 
     def __len__(self): return len(self.table)
-    def __repr__(self): return f"Dataset of {len(self)} images of {self.table['patient'].nunique()} patients"
+    def __repr__(self): return '. '.join([f"Dataset of {len(self)} images of {self.table['patient'].nunique()} patients", *self.notes])
 
     def _check(self):
         t, refuse = self.table, lambda bad, problem: check_rows(self.table, bad, self.name, problem)
@@ -152,12 +155,13 @@ def from_rows(cls: Dataset,
     domain: str,            # e.g. 'film'
     name: str='table',      # of the list, for messages
     need_labels: bool=True, # False where labels may be missing
+    notes: Iterable[str]=(), # as for `Dataset`
 ) -> Dataset:
     "Check rows of text and give them types and pseudonyms"
     if 'row' not in rows: rows = rows.assign(row=range(1, len(rows)+1))
     rows = rows.reset_index(drop=True)
     check_columns(rows, ['path','patient'] + ['label']*need_labels, name)
-    return cls(table_from_rows(rows, Path(folder), domain, need_labels, name), folder, name)
+    return cls(table_from_rows(rows, Path(folder), domain, need_labels, name), folder, name, notes)
 
 # %% ../../nbs/data/dataset.ipynb #618c3c3e
 @patch(cls_method=True)
@@ -191,7 +195,7 @@ def where(self: Dataset,
     **values, # as for `rows_where`
 ) -> Dataset: # of those rows
     "The part of a data set that has these values"
-    return Dataset(self.table[rows_where(self.table, **values)], self.folder, self.name)
+    return Dataset(self.table[rows_where(self.table, **values)], self.folder, self.name, self.notes)
 
 # %% ../../nbs/data/dataset.ipynb #f61a16d1
 @patch
@@ -221,7 +225,7 @@ def split_patients(self: Dataset,
     positive = self.table.groupby('patient', sort=False)['label'].max()
     _, tested = train_test_split(positive.index.to_numpy(), test_size=test, stratify=positive.to_numpy(int), random_state=seed)
     split = np.where(self.table['patient'].isin(tested), 'test', 'train')
-    return Dataset(self.table.assign(split=split), self.folder, self.name)
+    return Dataset(self.table.assign(split=split), self.folder, self.name, self.notes)
 
 # %% ../../nbs/data/dataset.ipynb #1094cce3
 @patch
@@ -233,7 +237,7 @@ def summary(self: Dataset) -> pd.DataFrame: # one row a domain and split
 
 # %% ../../nbs/data/dataset.ipynb #77215708
 @patch
-def _repr_html_(self: Dataset): return self.summary().to_html(index=False)
+def _repr_html_(self: Dataset): return self.summary().to_html(index=False) + ''.join(f'<p>{escape(note)}.</p>' for note in self.notes)
 
 # %% ../../nbs/data/dataset.ipynb #2453ba96
 HEADER = {'patient': ['PatientID'], 'laterality': ['ImageLaterality', 'Laterality'], 'view': ['ViewPosition']}

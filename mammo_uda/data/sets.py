@@ -105,17 +105,17 @@ def find_images(
 def leave_out(
     rows: pd.DataFrame,
     out: pd.Series, # bool, one a row
-    name: str,      # of the set
+    notes: list,    # of the set; told how many and why
     why: str,       # e.g. 'have BI-RADS 3'
 ) -> pd.DataFrame:
-    "Drop rows, and say how many and why"
-    if out.any(): print(f"{name}: {out.sum()} of {len(rows)} images {why} and are left out.")
+    "Drop rows, and note how many and why"
+    if out.any(): notes.append(f"{out.sum()} of {len(rows)} listed images {why} and are left out")
     return rows[~out]
 
 # %% ../../nbs/data/sets.ipynb #4d04921d
 def label_by_birads(
     rows: pd.DataFrame, # with `birads`, e.g. '2' or '4a'
-    name: str,          # of the set
+    notes: list,        # of the set, for `leave_out`
     path: str|Path,     # of the list, for the message
 ) -> pd.DataFrame:      # with `label`
     "Label 0 for BI-RADS 1 and 2, 1 for 4 to 6; 3 is left out"
@@ -123,7 +123,7 @@ def label_by_birads(
     check_rows(rows, ~known, path, lambda r: f"BI-RADS is {r['birads']!r}; it must be 1 to 6")
     category = rows['birads'].str[0]
     rows = rows.assign(label=category.isin(['4','5','6']).map({True: '1', False: '0'}))
-    return leave_out(rows, category=='3', name, 'have BI-RADS 3')
+    return leave_out(rows, category=='3', notes, 'have BI-RADS 3')
 
 # %% ../../nbs/data/sets.ipynb #e61ff371
 CBIS_LAYOUT = ("CBIS-DDSM has four lists such as mass_case_description_train_set.csv, and folders such as "
@@ -149,7 +149,7 @@ def _kaggle_parts(folder):
     parts = info.loc[info['series'].str.lower().isin(['cropped images', 'roi mask images']), 'path']
     return set(parts.str.extract(r'([^/\\]+[/\\][^/\\]+)$', expand=False).str.replace('\\', '/'))
 
-def _cbis_films(folder, paths):
+def _cbis_films(folder, paths, notes):
     "Path of each film, by the case or the series that its listed path names"
     parts = _kaggle_parts(folder)
     def called(p):
@@ -157,7 +157,7 @@ def _cbis_films(folder, paths):
         return [p.stem, *p.parent.parts[::-1]]
     found = find_images([folder], paths, CBIS_LAYOUT, lambda p: [p.parts[0], p.parent.name], called)
     if any(p.lower().endswith(FORMATS[-1]) for p in found):
-        print("cbis-ddsm: this is Kaggle's copy: its JPEG have 256 levels of grey, the original 65,536.")
+        notes.append("this is Kaggle's copy: its JPEG have 256 levels of grey, the original 65,536")
     return found
 
 # %% ../../nbs/data/sets.ipynb #b5fd0e79
@@ -172,28 +172,28 @@ def cbis_ddsm(
     domain: str='film',
 ) -> Dataset:
     "CBIS-DDSM (Lee et al. 2017, TCIA): 1 if any abnormality of the film is MALIGNANT, else 0"
-    folder = Path(folder)
+    folder, notes = Path(folder), []
     rows = pd.concat([_cbis_list(folder, name) for name in CBIS_LISTS], ignore_index=True)
-    rows['found'] = _cbis_films(folder, rows['path'])
+    rows['found'] = _cbis_films(folder, rows['path'], notes)
     rows['found'] = rows['found'].where(rows['found']!=rows['path'])
     films = rows.groupby(['patient','laterality','view'], sort=False, dropna=False).agg(
         path=('path','first'), found=('found','first'), label=('label','max'), birads=('birads','max'),
         density=('density','first'), lesion=('lesion', _lesion)).reset_index()
     films['path'] = films['found'].fillna(films['path'])
-    return Dataset.from_rows(films, folder, domain, 'CBIS-DDSM')
+    return Dataset.from_rows(films, folder, domain, 'CBIS-DDSM', notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #60c4f47d
 INBREAST_LAYOUT = "INbreast has INbreast.csv and files such as AllDICOMs/20586908_6c613a14b80a8591_MG_R_CC_ANON.dcm"
 INBREAST_COLUMNS = {'file_name': 'file', 'laterality': 'laterality', 'view': 'view', 'acr': 'density',
                     'bi-rads': 'birads', 'patient_age': 'age'}
 
-def _inbreast_patients(files, paths):
+def _inbreast_patients(files, paths, notes):
     "The second part of each file name; without one, the file stands for its own patient"
     parts = [Path(p).stem.split('_') for p in paths]
     alone = sum(Path(p).stem==file and Path(p).suffix.lower() not in FORMATS[0] for file, p in zip(files, paths))
     if alone:
-        print(f"inbreast: the names of {alone} of {len(parts)} images tell no patient, so each counts as one of her "
-              "own, and a split may put one woman into both parts.")
+        notes.append(f"the names of {alone} of {len(parts)} images tell no patient, so each counts as one of her "
+                     "own, and a split may put one woman into both parts")
     return [part[1] if len(part) > 1 else f'only {file}' for file, part in zip(files, parts)]
 
 def inbreast(
@@ -201,14 +201,15 @@ def inbreast(
     domain: str='digital',
 ) -> Dataset:
     "INbreast (Moreira et al. 2012): 0 for BI-RADS 1 and 2, 1 for 4 to 6; 3 is left out"
-    path = find_below(folder, 'INbreast.csv', INBREAST_LAYOUT)[0]
+    path, notes = find_below(folder, 'INbreast.csv', INBREAST_LAYOUT)[0], []
     rows = read_list(path, INBREAST_COLUMNS)
     check_rows(rows, rows['file'].isna(), path, "File Name is empty")
     rows['path'] = find_images([path.parent, folder], 'AllDICOMs/' + rows['file'] + '.dcm', INBREAST_LAYOUT,
                                called=lambda p: [p.stem.split('_')[0]])
-    rows['patient'] = _inbreast_patients(rows['file'], rows['path'])
+    rows['patient'] = _inbreast_patients(rows['file'], rows['path'], notes)
     rows['age'] = rows['age'].replace('removed', pd.NA)
-    return Dataset.from_rows(label_by_birads(rows, 'inbreast', path), path.parent, domain, path)
+    rows = label_by_birads(rows, notes, path)
+    return Dataset.from_rows(rows, path.parent, domain, path, notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #23675624
 VINDR_LAYOUT = "VinDr-Mammo has breast-level_annotations.csv and images/<study_id>/<image_id>.dicom"
@@ -227,7 +228,7 @@ def vindr_mammo(
     domain: str='digital',
 ) -> Dataset:
     "VinDr-Mammo (Nguyen et al. 2023, PhysioNet): 0 for BI-RADS 1 and 2, 1 for 4 and 5; 3 is left out"
-    path = find_below(folder, 'breast-level_annotations.csv', VINDR_LAYOUT)[0]
+    path, notes = find_below(folder, 'breast-level_annotations.csv', VINDR_LAYOUT)[0], []
     rows = read_list(path, VINDR_COLUMNS)
     check_rows(rows, rows['patient'].isna() | rows['image_id'].isna(), path, "study_id or image_id is empty")
     published = 'images/' + rows['patient'] + '/' + rows['image_id'] + '.dicom'
@@ -237,7 +238,8 @@ def vindr_mammo(
     rows['split'] = rows['split'].replace('training', 'train')
     headers = [p for p in visible_files(path.parent) if p.parent==path.parent and p.name.lower()=='metadata.csv']
     if headers: rows = rows.merge(_vindr_headers(headers[0]), how='left', on='image_id')
-    return Dataset.from_rows(label_by_birads(rows, 'vindr', path), path.parent, domain, path)
+    rows = label_by_birads(rows, notes, path)
+    return Dataset.from_rows(rows, path.parent, domain, path, notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #0cecc8f0
 RSNA_LAYOUT = "the RSNA set has train.csv and train_images/<patient_id>/<image_id>.dcm"
@@ -310,18 +312,18 @@ def cmmd(
     domain: str='digital',
 ) -> Dataset:
     "CMMD (Cui et al. 2021, TCIA): 1 for a breast with a malignant biopsy, 0 with a benign one; others are left out"
-    path = find_below(folder, 'CMMD_clinicaldata_revision*.csv', CMMD_LAYOUT)[0]
+    path, notes = find_below(folder, 'CMMD_clinicaldata_revision*.csv', CMMD_LAYOUT)[0], []
     breasts = _cmmd_breasts(path)
     files = [p for p in visible_files(folder) if p.suffix.lower() in FORMATS[0]]
     if not files: raise UserError(f"{folder} holds no DICOM files: {CMMD_LAYOUT}.")
     rows = _headers(path.parent, files).merge(breasts, how='left', on=['patient','laterality'])
     nobody = rows['patient'].isna() | rows['laterality'].isna()
-    rows = leave_out(rows, nobody, 'cmmd', 'have no patient or no side in their header')
-    rows = leave_out(rows, rows['label'].isna(), 'cmmd', 'show a breast that is not in the list')
+    rows = leave_out(rows, nobody, notes, 'have no patient or no side in their header')
+    rows = leave_out(rows, rows['label'].isna(), notes, 'show a breast that is not in the list')
     if rows.empty: raise UserError(f"{folder} holds no image of a breast that {path.name} lists: {CMMD_LAYOUT}.")
     lost = len(breasts) - rows['row'].nunique()
-    if lost: print(f"cmmd: {lost} of {len(breasts)} breasts in the list have no image.")
-    return Dataset.from_rows(rows, path.parent, domain, path)
+    if lost: notes.append(f"{lost} of {len(breasts)} breasts in the list have no image")
+    return Dataset.from_rows(rows, path.parent, domain, path, notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #ed384a27
 EMBED_LAYOUT = ("EMBED has EMBED_OpenData_clinical.csv and EMBED_OpenData_metadata.csv, or the reduced ones, and "
@@ -341,13 +343,13 @@ def _embed_list(folder, kind, columns):
     return path, rows
 
 # %% ../../nbs/data/sets.ipynb #d4243d71
-def _embed_full_field(rows):
+def _embed_full_field(rows, notes):
     "The images that are ordinary mammograms"
     kind = rows['type'].str.lower().str.replace('-', '', regex=False)
-    rows = leave_out(rows, kind.eq('cview').to_numpy(bool), 'embed', 'are C-views, computed from a tomosynthesis,')
-    rows = leave_out(rows, rows['type'].str.upper().ne('2D').to_numpy(bool), 'embed', 'are no 2D mammograms')
-    rows = leave_out(rows, rows['spot'].isin(['1','TRUE']), 'embed', 'are spot compressions or magnifications')
-    return leave_out(rows, ~rows['laterality'].isin(['L','R']), 'embed', 'have no side')
+    rows = leave_out(rows, kind.eq('cview').to_numpy(bool), notes, 'are C-views, computed from a tomosynthesis,')
+    rows = leave_out(rows, rows['type'].str.upper().ne('2D').to_numpy(bool), notes, 'are no 2D mammograms')
+    rows = leave_out(rows, rows['spot'].isin(['1','TRUE']), notes, 'are spot compressions or magnifications')
+    return leave_out(rows, ~rows['laterality'].isin(['L','R']), notes, 'have no side')
 
 # %% ../../nbs/data/sets.ipynb #e7726350
 def _embed_breasts(findings):
@@ -364,14 +366,14 @@ def _embed_breasts(findings):
     fate = np.where(both['cancer'].eq(True), 'cancer', np.where(both['cleared'].eq(True), 'cleared', 'open'))
     return both.drop(columns=['cancer','cleared']).assign(fate=fate)
 
-def _embed_labels(rows, findings):
+def _embed_labels(rows, findings, notes):
     "Give the images of breasts with a known fate their label"
     women = findings.loc[findings['severity'].isin(['0','1']) | (findings['assessment']=='K'), 'patient']
     rows = rows.merge(_embed_breasts(findings), how='left', on=['exam','laterality'])
-    rows = leave_out(rows, rows['fate'].isna(), 'embed', 'show a breast without a finding')
+    rows = leave_out(rows, rows['fate'].isna(), notes, 'show a breast without a finding')
     elsewhere = rows['patient'].isin(women) & (rows['fate']!='cancer')
-    rows = leave_out(rows, elsewhere, 'embed', 'are of women with cancer and show none')
-    rows = leave_out(rows, rows['fate']=='open', 'embed', 'were neither cleared nor shown to be cancer')
+    rows = leave_out(rows, elsewhere, notes, 'are of women with cancer and show none')
+    rows = leave_out(rows, rows['fate']=='open', notes, 'were neither cleared nor shown to be cancer')
     return rows.assign(label=rows['fate'].map({'cancer': '1', 'cleared': '0'}))
 
 # %% ../../nbs/data/sets.ipynb #d4d5aa2c
@@ -385,14 +387,15 @@ def embed(
 ) -> Dataset:
     "EMBED (Jeong et al. 2023, Emory): 1 for a breast with cancer by pathology, 0 for one that was cleared; no others"
     _, findings = _embed_list(folder, 'clinical', EMBED_FINDINGS)
-    path, rows = _embed_list(folder, 'metadata', EMBED_IMAGES)
+    (path, rows), notes = _embed_list(folder, 'metadata', EMBED_IMAGES), []
     check_rows(rows, rows['path'].isna(), path, "anon_dicom_path is empty")
-    rows = _embed_full_field(rows[[*EMBED_IMAGES.values(), 'scanner', 'implant', 'row']])
-    rows = _embed_labels(rows, findings)
+    rows = _embed_full_field(rows[[*EMBED_IMAGES.values(), 'scanner', 'implant', 'row']], notes)
+    rows = _embed_labels(rows, findings, notes)
     if rows.empty: raise UserError(f"{path} lists no image that has a label: {EMBED_LAYOUT}.")
     rows['path'] = find_images([path.parent, Path(folder)], _embed_published(rows['path']), EMBED_LAYOUT)
     there = np.array([(path.parent/p).exists() for p in rows['path']])
-    return Dataset.from_rows(leave_out(rows, ~there, 'embed', 'are not in the folder'), path.parent, domain, path)
+    rows = leave_out(rows, ~there, notes, 'are not in the folder')
+    return Dataset.from_rows(rows, path.parent, domain, path, notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #222efb5c
 VOLUMES = ['cancers', 'benigns', 'benign_without_callbacks', 'normals']
@@ -422,12 +425,16 @@ def _films(path, folder, volume):
                    scanner=f'{case.digitiser} {case.letter}', age=case.age, density=case.density)
 
 # %% ../../nbs/data/sets.ipynb #a0d9ec82
-def _cases(folder):
+def _cases(folder, notes):
     "The films of all cases that can be read"
+    unread = 0
     for path in find_below(folder, '*.ics', DDSM_LAYOUT):
         volume = _volume(path)
         try: yield from list(_films(path, folder, volume))
-        except UserError as e: print(f"ddsm: one case is left out: {e}")
+        except UserError as e:
+            print(f"ddsm: one case is left out: {e}") # names a file, as a store must not
+            unread += 1
+    if unread: notes.append(f"{unread} cases could not be read and are left out")
 
 # %% ../../nbs/data/sets.ipynb #21fa1ef8
 def ddsm(
@@ -438,13 +445,13 @@ def ddsm(
     "DDSM (Heath et al. 2000, USF): 1 for films of `cancers` with a MALIGNANT outline, 0 for all films of `negatives`; others are left out"
     for volume in negatives:
         if volume not in VOLUMES[1:]: raise UserError(f"negatives has {volume!r}: it takes any of {', '.join(VOLUMES[1:])}.")
-    folder = Path(folder)
-    rows = pd.DataFrame(_cases(folder), columns=DDSM_COLUMNS)
+    folder, notes = Path(folder), []
+    rows = pd.DataFrame(_cases(folder, notes), columns=DDSM_COLUMNS)
     if rows.empty: raise UserError(f"{folder} holds no case of DDSM that can be read: {DDSM_LAYOUT}.")
     rows['path'] = find_images([folder], rows['path'])
-    rows = leave_out(rows, ~rows['volume'].isin(['cancers', *negatives]), 'ddsm', 'are in volumes that were not asked for')
-    rows = leave_out(rows, (rows['volume']=='cancers') & (rows['label']=='0'), 'ddsm', 'are of cancer cases and show no malignant lesion')
-    return Dataset.from_rows(rows, folder, domain, 'DDSM')
+    rows = leave_out(rows, ~rows['volume'].isin(['cancers', *negatives]), notes, 'are in volumes that were not asked for')
+    rows = leave_out(rows, (rows['volume']=='cancers') & (rows['label']=='0'), notes, 'are of cancer cases and show no malignant lesion')
+    return Dataset.from_rows(rows, folder, domain, 'DDSM', notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #157ef117
 SETS = {'ddsm': ddsm, 'cbis-ddsm': cbis_ddsm, 'inbreast': inbreast, 'vindr': vindr_mammo, 'rsna': rsna,

@@ -81,7 +81,7 @@ def write_pixels(
     return n, digest.hexdigest()
 
 # %% ../../nbs/data/store.ipynb #1ff99c1f
-STORE = dict(size=side(), images=whole(0, 10_000_000), key=NAME)
+STORE = dict(size=side(), images=whole(0, 10_000_000), key=NAME, notes=Maybe([LINE]))
 INDEX = dict(image_id=TITLE, patient=Maybe(TITLE), domain=Maybe(TITLE), made_from=Maybe(TITLE),
              view=Maybe(NAME), photometric=Maybe(NAME), laterality=Maybe(one_of('L', 'R')),
              split=Maybe(one_of('train', 'test')), label=Maybe(one_of(0, 1)), row=Maybe(number(0)),
@@ -136,7 +136,7 @@ class PixelStore:
         self.folder = Path(folder)
         try: about = read_json(self.folder/'store.json', STORE)
         except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} is not a pixel store: give a folder with a store.json, as mammo_uda ingest makes it.") from None
-        self.size, self.key, self.images = about['size'], about['key'], about['images']
+        self.size, self.key, self.images, self.listing = about['size'], about['key'], about['images'], about.get('notes') or []
 
     @cached_property
     def pixels(self) -> np.ndarray: return read_pixels_of(self.folder/'pixels.npy', self.images, self.size)
@@ -182,11 +182,11 @@ def _claim_index(index, folder):
     try: _check_index(index)
     except ValueError as e: raise UserError(f"{folder} cannot be made: {e}.") from None
 
-def _finish(folder, index, rejected, size, key):
+def _finish(folder, index, rejected, size, key, notes=()):
     "Write what stands beside the pixels"
     write_whole(folder/'index.parquet', index.to_parquet(index=False))
     write_whole(folder/'rejected.csv', rejected.to_csv(index=False))
-    write_whole(folder/'store.json', json.dumps({'size': size, 'images': len(index), 'key': key}, indent=1))
+    write_whole(folder/'store.json', json.dumps({'size': size, 'images': len(index), 'key': key, 'notes': [*notes]}, indent=1))
 
 def _watched(items, total, progress):
     "Pass items on and tell `progress(done, total)` after each"
@@ -330,7 +330,7 @@ def build_store(
         rejected = table[table['reason'].notna()]
         check_kept(dataset.table, rejected, dataset.name)
         index = fill_side(table.drop(rejected.index).drop(columns=['path','reason']).reset_index(drop=True))
-        _finish(tmp, index, rejected[REJECTED], size, content_key([size, digest, index.to_csv()]))
+        _finish(tmp, index, rejected[REJECTED], size, content_key([size, digest, index.to_csv()]), dataset.notes)
     return PixelStore(folder)
 
 # %% ../../nbs/data/store.ipynb #cae6130a
@@ -341,6 +341,7 @@ def notes(self: PixelStore) -> list: # sentences without a full stop
     counted = kinds[kinds != ''].value_counts()
     left = self.rejected['reason'].value_counts()
     guessed = int(self.index.get('side_guessed', pd.Series(dtype=bool)).sum())
-    return [f"{left[why]} images were left out: {why}" for why in LEFT_OUT.values() if why in left] + \
+    return self.listing + \
+           [f"{left[why]} images were left out: {why}" for why in LEFT_OUT.values() if why in left] + \
            [note_sentence(note, n) for note, n in counted.items()] + \
            [f"{guessed} images have no side in the list; it was taken from their pixels"]*(guessed > 0)
