@@ -348,10 +348,17 @@ def odd_dicom(folder):
         (folder/f'{i}.dcm').write_bytes((folder/f'{i}.dcm').read_bytes().replace(b'1.2.3.44', b'1.CANARY').replace(b'044Y', b'CANA'))
     pd.DataFrame(dict(file=['0.dcm', '1.dcm'], patient=['a', 'b'])).to_csv(folder/'new.csv', index=False)
 
-@pytest.mark.parametrize('command', ['translate', 'predict'])
-def test_no_library_speaks(run, tmp_path, command):
+def arguments(command, run, tmp):
+    "Of a command that does all of its work"
+    return dict(translate=[run/'steps/gan-uda-0-0a1b/film-digital', tmp/'in', tmp/'out', '--device', 'cpu'],
+                predict=[run/'steps/baseline-film', tmp/'in'/'new.csv', '--out', tmp/'scores.csv', '--device', 'cpu'],
+                audit=[run, '--device', 'cpu'],
+                describe=[run/'steps'/'prepare-film', run/'steps'/'prepare-digital'],
+                table1=['--tiny', '--seeds', 1, '--arch', 'resnet50', '--out', tmp/'run', '--device', 'cpu'])[command]
+
+@pytest.mark.parametrize('command', ['translate', 'predict', 'audit', 'describe', 'table1'])
+def test_no_library_speaks(copy, tmp_path, command):
     odd_dicom(tmp_path/'in')
-    args = dict(translate=['steps/gan-uda-0-0a1b/film-digital', tmp_path/'in', tmp_path/'out'], predict=['steps/baseline-film', tmp_path/'in'/'new.csv', '--out', tmp_path/'scores.csv'])[command]
-    done = mammo_uda(command, run/args[0], *args[1:], '--device', 'cpu')
+    done = mammo_uda(command, *arguments(command, copy, tmp_path))
     assert (done.returncode, done.stderr) == (0, b''), done.stderr
     assert b'CANARY' not in done.stdout
