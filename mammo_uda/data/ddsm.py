@@ -224,7 +224,7 @@ def optical_density(
 ) -> np.ndarray:      # float32, 0.05..3.6
     "The blackening of the film that gave these grey levels"
     curve = CURVES.get((digitiser, letter))
-    if curve is None: raise UnreadableImage('no calibration for its digitiser and letter') # words of a damaged header are not repeated
+    if curve is None: raise UnreadableImage(f'no calibration for digitiser {digitiser} and letter {letter}')
     return np.clip(curve(np.arange(2**16)), CLEAREST, BLACKEST).astype('float32')[grey]
 
 # %% ../../nbs/data/ddsm.ipynb #4f683958
