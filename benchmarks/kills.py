@@ -160,7 +160,7 @@ def wait_for_moment(command, run, rng):
         at_work = not (run/'.lock').exists() or list(steps.glob('*.partial'))
         return not at_work and len(command.processes()) == 1
     while command.age() < 120 and not command.over() and not happened(): time.sleep(.003)
-    until = time.monotonic() + rng.uniform(0, dict(early=12, any=30, write=.05, step=.5, late=4)[kind])
+    until = time.monotonic() + rng.uniform(0, dict(early=12, any=15, write=.05, step=.5, late=4)[kind])
     while time.monotonic() < until and not command.over(): time.sleep(.003)
 
 def obey(command, rng, step, phase):
@@ -184,9 +184,9 @@ def raw(text): return 'Traceback (most recent call last)' in text or 'Exception 
 
 class Work:
     "A command, what it makes, and how its folder looks when nobody has stopped it"
-    def __init__(self, name, args, out, tmp, seconds):
-        self.name, self.args, self.out, self.log, self.seconds = name, args, tmp/out, tmp/f'{name}.txt', seconds
-        self.whole = None
+    def __init__(self, name, args, out, tmp):
+        self.name, self.args, self.out, self.log = name, args, tmp/out, tmp/f'{name}.txt'
+        self.whole = self.seconds = None
 
     def start(self, env=()): return Command(self.args(), self.log, env)
 
@@ -211,22 +211,20 @@ class Work:
         self.whole = contents(self.out) if self.out.is_dir() else content(self.out)
 
 def unbroken(work):
-    "Run it to its end; the seconds that it took"
+    "Run it to its end, and remember how long that takes"
     command = work.start()
     if not command.wait(1200) or command.process.returncode: raise SystemExit(f'{work.name}: {command.said()}')
-    return command.age()
+    work.seconds = command.age()
 
 def remove(path):
     "Remove a file or folder, if it is there"
     if path.is_dir(): shutil.rmtree(path)
     else: path.unlink(missing_ok=True)
 
-def wait_in_command(seconds):
+def wait_in_command(command, seconds, rng):
     "A moment of a command that is not a run: any, early ones too"
-    def wait(command, run, rng):
-        until = command.start + rng.uniform(.1, seconds)
-        while time.monotonic() < until and not command.over(): time.sleep(.005)
-    return wait
+    until = command.start + rng.uniform(.1, seconds)
+    while time.monotonic() < until and not command.over(): time.sleep(.005)
 
 def command_moment(command, out):
     "Where such a command is"
@@ -240,8 +238,8 @@ def stop_command(work, rng, log):
     "Stop it a few times, then let it end; what went wrong, or None"
     for _ in range(rng.randint(3, 5)):
         command = work.start()
-        wait_in_command(work.seconds)(command, work.out, rng)
-        if command.over(): break
+        wait_in_command(command, work.seconds, rng)
+        if command.over() and not command.process.returncode: return work.compare()
         log(obey(command, rng, work.name, command_moment(command, work.out)) | dict(workers=2))
         command.clean()
     return work.finish()
@@ -298,11 +296,13 @@ def stop_run(work, reference, rng, log, whole_run):
         work.workers = rng.choice([1, 2])
         command = command or work.start()
         wait_for_moment(command, work.out, rng)
-        if command.over(): break
-        row = obey(command, rng, *moment(command, work.out))
-        log(row | dict(workers=work.workers))
         stops -= 1
-        if row['end'] == 'goes on': continue
+        if command.over(): # it was too fast
+            if not whole_run: drop(work.out, rng)
+        else:
+            row = obey(command, rng, *moment(command, work.out))
+            log(row | dict(workers=work.workers))
+            if row['end'] == 'goes on': continue
         command.clean()
         command = None
     if command:
@@ -379,7 +379,7 @@ def clock(work, reference, rng, tmp):
 def two_at_once(work, rng):
     "A second one is started into the same folder at a random moment"
     one = work.start()
-    one.wait(rng.uniform(0, work.seconds))
+    one.wait(rng.uniform(0, work.seconds/2))
     log, work.log = work.log, work.log.with_suffix('.second.txt')
     two = work.start()
     work.log = log
@@ -426,12 +426,12 @@ class Campaign:
         self.tmp = Path(tempfile.mkdtemp(prefix='kills-'))
         self.reference, self.pictures = self.tmp/'reference', self.tmp/'pictures'
         os.environ['XDG_CONFIG_HOME'] = str(self.tmp/'config')
-        self.run = Work('table1', self.table1, 'run', self.tmp, 40)
+        self.run = Work('table1', self.table1, 'run', self.tmp)
         self.others = dict(
-            ingest=Work('ingest', self.ingest, 'store', self.tmp, 14),
-            predict=Work('predict', self.predict, 'scores.csv', self.tmp, 18),
-            translate=Work('translate', self.translate, 'translated', self.tmp, 14),
-            audit=Work('audit', self.audit, 'run', self.tmp, 30))
+            ingest=Work('ingest', self.ingest, 'store', self.tmp),
+            predict=Work('predict', self.predict, 'scores.csv', self.tmp),
+            translate=Work('translate', self.translate, 'translated', self.tmp),
+            audit=Work('audit', self.audit, 'run', self.tmp))
 
     def table1(self):
         arch = ['--arch', 'resnet50'] if self.short else []
@@ -458,8 +458,8 @@ class Campaign:
         "What everything is compared with: the run, made with one worker and with two, and the other commands"
         for self.run.workers in [2] if self.short else [1, 2]:
             shutil.rmtree(self.run.out, ignore_errors=True)
-            seconds = unbroken(self.run)
-            self.note(kind='reference', workers=self.run.workers, seconds=seconds)
+            unbroken(self.run)
+            self.note(kind='reference', workers=self.run.workers, seconds=self.run.seconds)
             if self.run.whole: self.ended(f'unbroken, {self.run.workers} workers beside 1', self.run.compare())
             self.run.keep()
         self.run.out.rename(self.reference)
@@ -500,6 +500,7 @@ class Campaign:
         else: self.try_trouble(what)
 
 def main(minutes, seed, log, short):
+    signal.signal(signal.SIGINT, signal.default_int_handler) # a shell starts what is in the background deaf to it
     log.unlink(missing_ok=True)
     deadline, campaign = time.monotonic() + 60*minutes, Campaign(seed, log, short)
     try:
