@@ -29,9 +29,9 @@ class MorePresets:
         def exec_module(module):
             load(module)
             module.PRESETS['kills'] = dict(
-                size=32, patients=30, seeds=1, archs=['alexnet_bn','resnet50'], recipes=['uda'],
+                size=32, patients=30, seeds=1, archs=['alexnet_bn','resnet50'], methods=['baseline','adabn','uda'],
                 gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=4, steps=5, bs=2),
-                classifier=dict(start=dict.fromkeys(module.ARCHS, 2), finish=2, steps=2, bs=8))
+                classifier=dict(start=2, share=1., finish=2, steps=2, bs=8))
         spec.loader.exec_module = exec_module
         return spec
 

@@ -7,6 +7,7 @@ from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import write_store
 from mammo_uda.experiment.report import Triplets, read_manifest, sample_run
 from mammo_uda.experiment.table1 import train_gan
+from values import recipe
 from mammo_uda.view.pictures import known
 
 def translated(row, size, keep):
@@ -38,5 +39,5 @@ def trained_run(run, size=32):
     out.mkdir()
     stores = [run/'steps'/f'prepare-{domain}' for domain in ('film', 'digital')]
     small = dict(epochs=4, steps=2, bs=2, seed=0, device='cpu', filters=4, blocks=1, d_filters=4, d_layers=1)
-    train_gan(out, lambda *_: None, *stores, 'uda', **small)
+    train_gan(out, lambda *_: None, *stores, **recipe('uda'), **small)
     return run

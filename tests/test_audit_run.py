@@ -22,7 +22,7 @@ def test_command(run):
     assert said.exit_code == 0, said.output
     answers, known = [pd.read_csv(run/'audit'/f'{name}.csv') for name in ('answers','known')]
     assert len(answers) == 4 and answers[['translated','there_and_back']].stack().between(0, 1).all()
-    assert set(known.recipe) == {'uda', 'as it is', 'acquired again'} and len(known) == 6
+    assert set(known.recipe) == {'uda-acquisition', 'as it is', 'acquired again'} and len(known) == 6
     page = (run/'audit.html').read_text()
     for name in ('uda-film-digital', 'uda-digital-film'): assert f'src="audit/{name}.png"' in page and (run/'audit'/f'{name}.png').exists()
     assert not any(i in page for d in ('film','digital') for i in PixelStore(run/read_manifest(run)['stores'][d]).index.patient)

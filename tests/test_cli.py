@@ -32,9 +32,9 @@ def test_nothing_given(table1):
 
 def test_options_arrive(table1):
     _, called = table1('--film', 'f/index.csv', '--digital', 'd/index.csv', '--preset', 'paper', '--size', '128', '--seeds', '2', '--data-seed', '100',
-                       '--arch', 'alexnet,resnet50', '--arch', 'alexnet_bn', '--recipe', 'uda,uda-plain', '--weights', 'imagenet', '--device', 'cpu', '--workers', '1', '--out', 'r')
+                       '--arch', 'alexnet,resnet50', '--arch', 'alexnet_bn', '--methods', 'uda,uda-plain', '--weights', 'imagenet', '--device', 'cpu', '--workers', '1', '--out', 'r')
     assert called == dict(film=Path('f/index.csv'), digital=Path('d/index.csv'), preset='paper', size=128, seeds=2, data_seed=100,
-                          arch=['alexnet', 'resnet50', 'alexnet_bn'], recipe=['uda', 'uda-plain'], weights='imagenet', device='cpu', workers=1, out=Path('r'), twins=Path('r'))
+                          arch=['alexnet', 'resnet50', 'alexnet_bn'], methods=['uda', 'uda-plain'], weights='imagenet', device='cpu', workers=1, out=Path('r'), twins=Path('r'))
 
 @pytest.mark.parametrize('name', ['quick', 'tiny'])
 def test_short_presets(table1, name):

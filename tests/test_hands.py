@@ -152,9 +152,9 @@ def test_every_field_of_json(copy, request, name):
             if is_refused(lambda: read(copy), copy): refused += 1
             elif use and isinstance(value, str): used.append((at, value))
     assert refused > 2*len(WRONG) or name == 'settings.json'
-    assert {at for at, _ in used} <= {('note',), ('translator',)} # texts that are shown, both at once below
+    assert {at for at, _ in used} <= {('note',), ('methods',)} # texts that are shown, both at once below
     if not used: return
-    replace(copy/name, json.dumps(good | dict(note=MARKUP, translator=MARKUP)))
+    replace(copy/name, json.dumps(good | dict(note=MARKUP, methods=MARKUP)))
     assert not is_refused(lambda: use(copy), copy) and parts(copy) == request.getfixturevalue('plain')
     check_texts(copy)
 
@@ -213,7 +213,7 @@ def test_every_column_of_rejected(copy):
 
 def test_pages_and_tables_escape_whatever_they_are_given(run):
     scores = synthetic_scores(n=40, seeds=2).replace({'arch': {'resnet50': MARKUP}, 'method': {'uda': MARKUP}})
-    table = Table1(scores, translator=MARKUP, note=MARKUP)
+    table = Table1(scores, methods=MARKUP, note=MARKUP)
     page = audit_page(dict(answers=pd.DataFrame(dict(recipe=[MARKUP]))), [MARKUP])
     for text in (table._repr_html_(), page):
         assert not {'b', ('b', 'onmouseover'), ('img', 'onmouseover')} & Parts(text).found

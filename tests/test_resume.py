@@ -10,20 +10,21 @@ from fastai.callback.core import Callback
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from torch import nn
 
-from mammo_uda.classify.learner import CLASSIFIER, classifier_learner, save_classifier
-from mammo_uda.classify.networks import ARCHS, make_net
+from mammo_uda.classify.learner import classifier_learner, save_classifier
+from mammo_uda.classify.networks import ARCHS, Arch, make_net
 from mammo_uda.core import training
-from mammo_uda.core.checked import one_of
 from mammo_uda.core.files import UserError
 from mammo_uda.core.training import Resume, read_checkpoint, seed_all, write_checkpoint
 from mammo_uda.data.blocks import labelled_dls, shots
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore
 from mammo_uda.experiment import table1
+from mammo_uda.experiment.methods import METHODS
 from mammo_uda.experiment.steps import in_order
 from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
 from mammo_uda.translate.recipes import RECIPES
 from mammo_uda.translate.translator import load_translator
+from values import method, network, recipe as by_recipe
 
 GAN = dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=3, bs=2, seed=0, device='cpu')
 FIT = dict(epochs=2, bs=8, seed=0, device='cpu')
@@ -56,6 +57,7 @@ def started(tmp_path_factory):
 NURSERY = """
 import os, pickle, signal, sys, torch
 from mammo_uda.experiment import table1
+from mammo_uda.experiment.methods import METHODS
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler) # in the background of a shell it would be deaf to it
 
@@ -130,26 +132,26 @@ def survives(kill, unbroken, tmp_path):
     return survives
 
 @pytest.mark.parametrize('steps', [2, None])
-@pytest.mark.parametrize('recipe', [name for name in RECIPES if name != 'uda'])
+@pytest.mark.parametrize('recipe', [name for name, o in RECIPES.items() if o.trained and name == o.name])
 def test_every_recipe_goes_on(survives, stores, started, tmp_path, recipe, steps):
-    judge = dict(classifier=started/'alexnet_bn', source='film') if RECIPES[recipe].answers else {}
+    judge = dict(classifier=started/'alexnet_bn', network=network('alexnet_bn')['network'], source='film') if RECIPES[recipe].answers else {}
     each = steps or len(shots(PixelStore(stores['film']), split='train'))//GAN['bs']
-    survives('train_gan', 2*each + 1, **stores, **GAN, **judge, recipe=recipe, steps=steps)
+    survives('train_gan', 2*each + 1, **stores, **GAN, **judge, **by_recipe(recipe), steps=steps)
     assert len((tmp_path/'losses.csv').read_text().splitlines()) == 1 + GAN['epochs']
     assert list(tmp_path.glob('sample-*.png'))
 
 @pytest.mark.parametrize('arch', ARCHS)
 def test_the_start_of_every_network_goes_on(survives, stores, arch):
-    survives('start_classifier', 3, **FIT, store=stores['film'], arch=arch, weights='none', steps=2)
+    survives('start_classifier', 3, **FIT, store=stores['film'], **network(arch), weights='none', steps=2)
 
 @pytest.mark.parametrize('arch', ARCHS)
 def test_the_end_of_every_network_goes_on(survives, stores, started, tmp_path, arch):
     each = len(shots(PixelStore(stores['film']), split='train'))//FIT['bs']
-    where = dict(started=started/arch, source='film', method='baseline')
+    where = dict(started=started/arch, source='film') | method('baseline') | network(arch)
     survives('finish_classifier', each+1, **FIT, **stores, **where, steps=None)
     assert (tmp_path/'scores.parquet').exists()
 
-SHORT = GAN | dict(recipe='uda', steps=2)
+SHORT = GAN | by_recipe('uda') | dict(steps=2)
 
 @pytest.mark.parametrize('when', ['before a move', 'after a move'])
 @pytest.mark.parametrize('at', range(2, 14, 4))
@@ -325,7 +327,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatc
     assert done == ['synced', 'moved', 'synced']
 
 def test_a_checkpoint_that_is_half_written_is_not_taken_for_whole(stores, tmp_path, monkeypatch):
-    settings = stores | GAN | dict(recipe='uda', steps=2)
+    settings = stores | SHORT
     def stop(done, total):
         if done == 3: raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt): table1.train_gan(tmp_path, stop, **settings)
@@ -347,15 +349,13 @@ def in_bfloat16(monkeypatch):
 def precisions(folder): return {o.name: json.loads(o.read_text())['precision'] for o in folder.rglob('*.json')}
 
 def test_the_precision_of_a_training_is_written_down(stores, tmp_path, monkeypatch, in_bfloat16):
-    monkeypatch.setitem(ARCHS, 'small', small)
-    monkeypatch.setitem(CLASSIFIER, 'arch', one_of('small'))
-    for rates in table1.RATES.values(): monkeypatch.setitem(rates, 'small', 1e-3)
+    monkeypatch.setitem(ARCHS, 'small', Arch('a small one', small))
     for k in ('gan','start','end'): (tmp_path/k).mkdir()
     table1.train_gan(tmp_path/'gan', silent, **stores, **SHORT | dict(epochs=1))
-    table1.start_classifier(tmp_path/'start', silent, stores['film'], 'small', 'none', **FIT, steps=1,
+    table1.start_classifier(tmp_path/'start', silent, stores['film'], weights='none', **network('small'), **FIT, steps=1,
                             precision='float32')
-    train = dict(**stores, **FIT, source='film', method='baseline', steps=1)
-    table1.finish_classifier(tmp_path/'end', silent, tmp_path/'start', **train)
+    train = dict(**stores, **FIT, **method('baseline'), **network('small'), source='film', steps=1)
+    table1.finish_classifier(tmp_path/'end', silent, started=tmp_path/'start', **train)
     about = json.loads((tmp_path/'end'/'classifier.json').read_text())
     assert precisions(tmp_path/'gan') == {'translator.json': 'bfloat16'}
     assert load_translator(tmp_path/'gan'/'film-digital', 'cpu').precision == 'bfloat16'
@@ -379,7 +379,7 @@ def test_a_run_that_was_begun_in_float32_stays_in_it_on_any_machine(unbroken, st
 
 @pytest.mark.parametrize('precision', ['float32','bfloat16'])
 def test_every_training_of_a_plan_has_the_precision_of_the_run(precision):
-    settings = choose_settings('tiny', recipe=list(RECIPES), arch=list(ARCHS)) | dict(precision=precision)
+    settings = choose_settings('tiny', methods=[m for m in METHODS if m != 'adabn'], arch=list(ARCHS)) | dict(precision=precision)
     stores, _, finals = plan(settings, {})
     steps = [s for s in in_order(finals) if s not in stores.values() and not s.name.startswith('synthesise')]
     assert len(steps) > 20 and {s.config['precision'] for s in steps} == {precision}

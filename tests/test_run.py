@@ -1,5 +1,6 @@
 "A whole run: what it must never do; that it goes on where it stopped is in test_resume.py"
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mammo_uda.classify.networks import ARCHS
 from mammo_uda.cli import app
 from mammo_uda.core.files import UserError
 from mammo_uda.data.phantom import phantom_store
@@ -14,8 +16,9 @@ from mammo_uda.data.store import PixelStore, write_store
 from mammo_uda.evaluate.scores import read_scores
 from mammo_uda.experiment import table1
 from mammo_uda.experiment.table1 import finish_classifier, run_table1, start_classifier, synthesise, train_gan
+from values import method, network, recipe
 
-GAN = dict(recipe='uda', filters=4, blocks=1, d_filters=4, d_layers=1, epochs=3, steps=2, bs=2, seed=0, device='cpu')
+GAN = recipe('uda') | dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=3, steps=2, bs=2, seed=0, device='cpu')
 FIT = dict(epochs=1, steps=2, bs=8, seed=0, device='cpu')
 
 def silent(done, total): pass
@@ -38,8 +41,9 @@ def scores_of(stores, out):
     "One classifier, film to digital with uda, on these stores"
     train_gan(folder(out/'gan'), silent, **stores, **GAN)
     synthesise(folder(out/'syn'), silent, stores['film'], out/'gan', 'film', 'digital', 'cpu')
-    start_classifier(folder(out/'start'), silent, stores['film'], arch='alexnet_bn', weights='none', **FIT)
-    finish_classifier(folder(out/'end'), silent, out/'start', **stores, source='film', method='uda', translated=out/'syn', **FIT)
+    net = network('alexnet_bn')
+    start_classifier(folder(out/'start'), silent, stores['film'], weights='none', **net, **FIT)
+    finish_classifier(folder(out/'end'), silent, **stores, source='film', started=out/'start', translated=out/'syn', **method('uda'), **net, **FIT)
     return read_scores(out/'end'/'scores.parquet')
 
 def test_target_labels_change_nothing_but_the_score(stores, tmp_path):
@@ -50,9 +54,9 @@ def test_target_labels_change_nothing_but_the_score(stores, tmp_path):
     assert (seen.label[digital] != turned.label[digital]).all()
 
 def test_a_loss_that_is_no_number_is_one_sentence(stores, tmp_path, monkeypatch):
-    monkeypatch.setitem(table1.RATES['none'], 'alexnet_bn', 1e30)
+    monkeypatch.setitem(ARCHS, 'alexnet_bn', replace(ARCHS['alexnet_bn'], lr=1e30))
     with pytest.raises(UserError, match='The loss became .* try a lower learning rate'):
-        start_classifier(folder(tmp_path/'a'), silent, stores['film'], arch='alexnet_bn', weights='none', **FIT | dict(steps=20))
+        start_classifier(folder(tmp_path/'a'), silent, stores['film'], weights='none', **network('alexnet_bn'), **FIT | dict(steps=20))
 
 def sample(data, name, tmp, patients=12):
     "A list of a few patients of each label, with the images linked in"

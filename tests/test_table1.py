@@ -11,7 +11,7 @@ from mammo_uda.evaluate.table1 import (PAPER, PAPER_CAPTION, ROWS, Table1, cross
 def scores(): return synthetic_scores(n=60)
 
 @pytest.fixture(scope='module')
-def table(scores): return Table1(scores, translator='none <synthetic>')
+def table(scores): return Table1(scores, methods='none <synthetic>')
 
 def aurocs(**by_method):
     "auROC rows of one network: method = {(train, test): [one number a seed]}"

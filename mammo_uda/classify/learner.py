@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/learner.html.md"""
 
 # %% auto #0
 __all__ = ['CLASSIFIER', 'BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'predict', 'save_classifier',
-           'load_classifier', 'predict_csv']
+           'known_arch', 'load_classifier', 'predict_csv']
 
 # %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
@@ -29,7 +29,7 @@ from fastai.vision import learner as _ # how images and their answers are shown
 from ..core.checked import NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
 from ..core.files import UserError, clear_scraps, only_one, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
-from .networks import ARCHS, make_net
+from .networks import ARCHS, Arch, make_net
 from ..data.blocks import LABELS, label_of
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
@@ -91,7 +91,7 @@ def predict(
 
 # %% ../../nbs/classify/learner.ipynb #5df84377
 def save_classifier(
-    net: nn.Module, # one of `ARCHS`
+    net: nn.Module, # of one of `ARCHS`
     folder: str|Path, # to make
     arch: str, # name in `ARCHS`
     size: int, # px of the images it was trained on
@@ -103,26 +103,36 @@ def save_classifier(
     write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, range=[0, 1], **about, version=version('mammo_uda')), indent=1))
 
 # %% ../../nbs/classify/learner.ipynb #66573503
-CLASSIFIER = dict(arch=one_of(*ARCHS), size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE),
+CLASSIFIER = dict(arch=NAME, size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE),
                   method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]),
                   precision=Maybe(NAME), started_in=Maybe(NAME))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
+def known_arch(
+    folder: Path, # of a classifier, for the message
+    name: str,
+) -> Arch:
+    "The network of this name; a folder does not say how to build one, for nothing in it may run."
+    if name in ARCHS: return ARCHS[name]
+    raise UserError(f"{folder} holds a network named {name}, which is not known here: import what adds it to ARCHS first.")
+
 def load_classifier(
     folder: str|Path, # made by `save_classifier`
     device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
+    arch: Arch = None, # its network; `None` takes that of its name in `ARCHS`
 ) -> tuple: # network; dict of what is known of it
     "Reads a classifier; nothing in it can run."
     folder, weights = Path(folder), Path(folder)/'classifier.safetensors'
     try:
         about = read_json(folder/'classifier.json', CLASSIFIER)
-        with torch.device('meta'): state = read_weights(ARCHS[about['arch']](), weights)
+        build = (arch or known_arch(folder, about['arch'])).build
+        with torch.device('meta'): state = read_weights(build(), weights)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise UserError(f"{folder} holds no classifier ({Path(e.filename or weights).name} is missing): "
                         "pass a folder that a run wrote, such as steps/uda-resnet50-film-0-...") from None
     except ValueError as e: raise damaged(weights, e) from None
     except (RuntimeError, OSError, SafetensorError) as e: raise damaged(weights, type(e).__name__) from None
-    net = ARCHS[about['arch']]()
+    net = build()
     net.load_state_dict(state)
     return net.to(pick_device(device), memory_format=torch.channels_last).eval(), about
 

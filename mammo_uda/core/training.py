@@ -34,12 +34,14 @@ from torch import nn
 
 from .files import UserError, flush, write_whole
 from .seeds import stream
+from .workers import DEVICE
 
 # %% ../../nbs/core/training.ipynb #517d78f6
 def pick_device(
-    name: str = None, # 'cpu', 'cuda', 'cuda:1' ...; `None` takes CUDA where it is there
+    name: str = None, # 'cpu', 'cuda', 'cuda:1' ...; `None` takes what `DEVICE` says, or CUDA where it is there
 ) -> torch.device:
     "The device to compute on."
+    name = name or os.environ.get(DEVICE)
     if name is None: return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try: torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as e:

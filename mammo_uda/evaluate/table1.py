@@ -137,10 +137,10 @@ class Table1:
     "The auROCs of a run: {train domain} x {test domain} x {network} x {method}"
     def __init__(self,
         scores: pd.DataFrame, # predictions, checked here
-        translator: str='',   # name of the translator behind the translated images
+        methods: str='',      # what each method is
         note: str='',         # a sentence for the caption
     ):
-        self.scores, self.translator, self.note = check_scores(scores), translator, note
+        self.scores, self.methods, self.note = check_scores(scores), methods, note
         for d in {*self.scores.train_domain, *self.scores.test_domain} - {'film', 'digital'}:
             raise UserError(f"the scores have a domain named {d}: Table 1 is for film and digital.")
         self.aurocs = auroc_by_cell(self.scores)
@@ -157,11 +157,11 @@ def _seeds_text(n):
 # %% ../../nbs/evaluate/table1.ipynb #d9a52318
 @patch(as_prop=True)
 def caption(self: Table1) -> str:
-    "What the cells are, over how many seeds, images and patients, and by which translator"
+    "What the cells are, over how many seeds, images and patients, and what the methods are"
     sizes = self.scores.groupby('test_domain').agg(images=('image_id', 'nunique'), patients=('patient', 'nunique'))
     tested = ', '.join(f'{s.Index} {s.images} images of {s.patients} patients' for s in sizes.itertuples())
     parts = [_seeds_text(self.cells.n[self.cells.n>0]), tested and f'Tested on: {tested}',
-             f"Translator: {self.translator or 'not named'}", self.note.rstrip('.')]
+             self.methods and f"Methods: {self.methods}", self.note.rstrip('.')]
     return ' '.join(f'{p}.' for p in parts if p)
 
 # %% ../../nbs/evaluate/table1.ipynb #3a7fc453
@@ -286,8 +286,8 @@ def to_csv(self: Table1,
 def to_json(self: Table1,
     path: str|Path, # file to write
 ) -> Path: # `path`
-    "Write cells, caption, translator and summary"
-    data = dict(caption=self.caption, paper_caption=PAPER_CAPTION, translator=self.translator, note=self.note,
+    "Write cells, caption, methods and summary"
+    data = dict(caption=self.caption, paper_caption=PAPER_CAPTION, methods=self.methods, note=self.note,
                 cells=_records(self.cells), summary=self.summary())
     return write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
 

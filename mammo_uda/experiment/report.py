@@ -63,7 +63,7 @@ def sample_run(
     translations = [_sample_domain(run, *pair, size, rng) for pair in [('film', 'digital'), ('digital', 'film')]]
     write_scores(synthetic_scores(n=64), run/'scores.parquet')
     manifest = dict(stores={d: f'steps/prepare-{d}' for d in ['film', 'digital']}, translations=translations,
-                    translator='sample: the same sketch in the other look', note='Synthetic scores of no network.')
+                    methods='uda: the same sketch in the other look', note='Synthetic scores of no network.')
     write_whole(run/'manifest.json', json.dumps(manifest, indent=1))
     return run
 
@@ -74,11 +74,11 @@ def _manifest_of(run):
     translation = dict(recipe=NAME, seed=whole(0, 2**32), domain=domain, to=domain, translator=Maybe(inside),
                        synthesised=inside, reconstructed=inside)
     return dict(stores={d: Maybe(inside) for d in DOMAINS}, translations=[translation], classifiers=Maybe([inside]),
-                translator=Maybe(LINE), note=Maybe(LINE))
+                methods=Maybe(LINE), note=Maybe(LINE))
 
 def read_manifest(
     run: str|Path, # run folder
-) -> dict:         # stores, translations, translator, note
+) -> dict:         # stores, translations, methods, note
     "What a run says of its own files"
     path = Path(run)/'manifest.json'
     if not path.exists(): raise UserError(f"{run} has no manifest.json: give the folder of a run that mammo_uda has made.")
@@ -94,7 +94,7 @@ def run_table(
 ) -> Table1:
     "Table 1 of a run, as far as it has scores"
     manifest = read_manifest(run)
-    return Table1(read_scores(run), manifest.get('translator') or '', manifest.get('note') or '')
+    return Table1(read_scores(run), manifest.get('methods') or '', manifest.get('note') or '')
 
 # %% ../../nbs/experiment/report.ipynb #03e58d13
 class Triplets:

@@ -187,7 +187,7 @@ def match_look(
     b: np.ndarray, # images of B
 ) -> MatchedStart:
     "Finds filter and tone curve from unpaired, unlabelled images."
-    start.filter.weight.copy_(torch.from_numpy(match_spectra(a, b)))
+    start.filter.weight.copy_(torch.from_numpy(match_spectra(a, b, start.filter.kernel_size[0])))
     filtered = torch.cat([start.filtered(x[:,None]*2-1)[:,0] for x in torch.from_numpy(a).split(64)]).numpy()
     start.set_curve(torch.from_numpy(match_tones(filtered[a > 0], b[b > 0]*2-1)))
     return start

@@ -8,7 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/recipes.html.md"""
 __all__ = ['RECIPES', 'Recipe', 'find_recipe', 'KeepAnswers', 'new_generator', 'match_generators', 'translation_learner']
 
 # %% ../../nbs/translate/recipes.ipynb #1302c842
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch.nn.functional as F
@@ -20,43 +20,53 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from ..core.files import UserError
+from ..core.values import find
 from ..data.blocks import UnpairedDataLoaders
-from .acquisition import Acquisition
+from .acquisition import GENERATORS
 from .cyclegan import LossTerm, cyclegan_learner
 from .fastcut import fastcut_learner
-from .networks import Generator, match_look, patch_discriminator
+from .networks import match_look, patch_discriminator
 
 # %% ../../nbs/translate/recipes.ipynb #9370f499
 @dataclass(frozen=True)
 class Recipe:
     "How two domains are translated into each other"
+    name: str # of its translators; an alias is another key of the same recipe
     about: str # in a few words
-    generator: dict # settings of a `Generator`; `None` for the `Acquisition` one
+    generator: str = 'Generator' # one of `GENERATORS`
+    settings: dict = field(default_factory=dict) # of the generator, beside the sizes of a `Generator`
     cycle: float = 3. # weight of the way there and back
     identity: float = 0. # weight of the identity, times `cycle`
     lr: float = 5e-4 # learning rate
     answers: float = 0. # weight of a source classifier's answers
     nce: float = 0. # weight of recognising patches, which takes the place of the cycle
+    trained: bool = True # or used as it starts
 
 # %% ../../nbs/translate/recipes.ipynb #474f3df7
-_RESIDUAL = dict(residual=True)
-
-RECIPES = {
-    'uda-plain': Recipe('reference Cycle-GAN: cycle 10, identity 0.5, lr 2e-4', dict(how='transposed'), cycle=10., identity=.5, lr=2e-4),
-    'uda-masked': Recipe('Cycle-GAN that leaves the background alone', dict(masked=True), cycle=10., identity=.5, lr=2e-4),
-    'uda-matched': Recipe('Cycle-GAN that learns the residual to a matched spectrum and histogram', _RESIDUAL),
-    'uda-semantic': Recipe("uda-matched that must keep a source classifier's answers", _RESIDUAL, answers=1.),
-    'uda-acquisition': Recipe('Cycle-GAN whose generators can change tone, gain, sharpness and noise only', None),
-    'uda-fastcut': Recipe('FastCUT that learns the residual to a matched spectrum and histogram', _RESIDUAL, nce=10.)}
-RECIPES['uda'] = RECIPES['uda-acquisition']
+_SPECTRUM = 'the residual to a matched spectrum and histogram'
+_ACQUISITION = Recipe('uda-acquisition', 'Cycle-GAN whose generators can change tone, gain, sharpness and noise only',
+                      'Acquisition')
+_RECIPES = [
+    Recipe('uda-plain', 'reference Cycle-GAN: cycle 10, identity 0.5, lr 2e-4', settings=dict(how='transposed'),
+           cycle=10., identity=.5, lr=2e-4),
+    Recipe('uda-masked', 'Cycle-GAN that leaves the background alone', settings=dict(masked=True),
+           cycle=10., identity=.5, lr=2e-4),
+    Recipe('uda-matched', f'Cycle-GAN that learns {_SPECTRUM}', settings=dict(residual=True)),
+    Recipe('uda-semantic', "uda-matched that must keep a source classifier's answers", settings=dict(residual=True),
+           answers=1.),
+    _ACQUISITION,
+    Recipe('uda-fastcut', f'FastCUT that learns {_SPECTRUM}', settings=dict(residual=True), nce=10.),
+    replace(_ACQUISITION, name='uda-untrained', about='uda as it starts: a filter and a curve that nobody trained',
+            trained=False),
+    Recipe('histmatch', 'a curve that gives the source the histogram of the target', 'Tones', trained=False)]
+RECIPES = {recipe.name: recipe for recipe in _RECIPES} | {'uda': _ACQUISITION}
 
 # %% ../../nbs/translate/recipes.ipynb #0647c96d
 def find_recipe(
     name: str, # one of `RECIPES`
 ) -> Recipe:
     "The recipe of this name."
-    if name not in RECIPES: raise UserError(f"--recipe {name} is unknown: choose from {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    return find(RECIPES, name, 'recipe')
 
 # %% ../../nbs/translate/recipes.ipynb #5fd1c4d0
 class KeepAnswers(Callback):
@@ -85,8 +95,9 @@ def new_generator(
     filters: int, # of the first convolution
     blocks: int, # residual blocks
 ) -> nn.Module:
-    "A generator as the recipe has it; the acquisition-limited one has no sizes."
-    return Acquisition() if recipe.generator is None else Generator(filters=filters, blocks=blocks, **recipe.generator)
+    "A generator as the recipe has it; those that cannot draw have no sizes."
+    sizes = dict(filters=filters, blocks=blocks) if recipe.generator == 'Generator' else {}
+    return GENERATORS[recipe.generator](**sizes, **recipe.settings)
 
 def match_generators(
     dls: UnpairedDataLoaders, # of domains A and B
@@ -101,7 +112,7 @@ def match_generators(
 # %% ../../nbs/translate/recipes.ipynb #7228eb8d
 def translation_learner(
     dls: UnpairedDataLoaders, # of domains A and B
-    recipe: str = 'uda', # one of `RECIPES`
+    recipe: str|Recipe = 'uda', # name of one of `RECIPES`, or a recipe
     filters: int = 64, # of the generators' first convolution; those of `uda-acquisition` have none
     blocks: int = 9, # residual blocks of the generators, likewise
     d_filters: int = 64, # of the discriminators' first convolution
@@ -110,10 +121,10 @@ def translation_learner(
     cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for two domains by a recipe; `learn.fit_flat_lin(n)` is the paper's schedule."
-    r, cbs = find_recipe(recipe), [*L(cbs)]
+    r, cbs = recipe if isinstance(recipe, Recipe) else find_recipe(recipe), [*L(cbs)]
     nets = [new_generator(r, filters, blocks) for _ in 'AB'] + [patch_discriminator(filters=d_filters, layers=d_layers) for _ in 'AB']
     match_generators(dls, *nets[:2])
     if r.nce: return fastcut_learner(dls, *nets, nce=r.nce, lr=r.lr, cbs=cbs)
-    if r.answers and classifier is None: raise UserError(f"{recipe} keeps the answers of a classifier: give one, and the domain it was trained on.")
+    if r.answers and classifier is None: raise UserError(f"{r.name} keeps the answers of a classifier: give one, and the domain it was trained on.")
     if r.answers: cbs.append(KeepAnswers(*classifier, r.answers))
     return cyclegan_learner(dls, *nets, cycle=r.cycle, identity=r.identity, lr=r.lr, cbs=cbs)
