@@ -13,7 +13,7 @@ table1: .venv/.installed
 
 test: .venv/.installed-dev
 	$(SCRATCH) OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lab: .venv/.installed-lab
 	$(BIN)/jupyter lab --notebook-dir nbs $(ARGS)

@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py --minutes 40 --log kills.jsonl    # a stop costs about 15 s on two idle cores
     python benchmarks/kills.py --table kills.jsonl               # the tables of kills.md
-    python benchmarks/kills.py --minutes 5 --short               # one network, prints the tables
+    python benchmarks/kills.py --minutes 5 --short               # in .ci/run; one network, prints the tables
 
 Ends with 1 if a result differs, a process is left 5 s after a stop, or a traceback was shown.
 """

@@ -39,6 +39,13 @@ def one_thread():
     yield
     torch.set_num_threads(before)
 
+@pytest.fixture(scope='module', autouse=True)
+def in_float32():
+    "A processor that does not multiply bfloat16, whatever this one does"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, 'native_bfloat16', lambda device: False)
+        yield
+
 @pytest.fixture(scope='module')
 def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('stores')
