@@ -64,9 +64,10 @@ PAPER = pd.DataFrame([(*row, arch, method, mean, half) for row, line in zip(ROWS
 # %% ../../nbs/evaluate/table1.ipynb #7f8af7cc
 def _methods(aurocs):
     "Methods in a fixed order, `baseline` always among them"
-    known = ['baseline', 'uda', 'uda-plain', 'oracle']
+    first, last = ['baseline', 'uda', 'uda-plain'], ['oracle']
     found = set(aurocs.method) | {'baseline'}
-    return [m for m in known if m in found] + sorted(found - set(known))
+    others = sorted(found - {*first, *last})
+    return [m for m in [*first, *others, *last] if m in found]
 
 # %% ../../nbs/evaluate/table1.ipynb #46ee1458
 def table_cells(

@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'LAYOUT', 'SETTINGS', 'train_gan', 'synthesise', 'start_classifier', 'new_classifier', 'fit_classifier',
            'training_items', 'finish_classifier', 'score', 'scores_of', 'score_adapted', 'lengths', 'start_epochs',
-           'start_step', 'method_step', 'work', 'translation_steps', 'seed_steps', 'plan', 'recipe_of',
+           'start_step', 'method_step', 'work', 'translation_steps', 'recipe_of', 'seed_steps', 'plan',
            'choose_settings', 'make_folder', 'claim_folder', 'run_precision', 'gather', 'gather_rejected', 'make_table',
            'run_table1', 'tell_rejected']
 
@@ -349,6 +349,13 @@ def translation_steps(
     return {(name, a): translate(a, b) for a, b in (DOMAINS, DOMAINS[::-1])}
 
 # %% ../../nbs/experiment/table1.ipynb #0f64336f
+def recipe_of(
+    name: str, # of a method
+) -> Recipe|None:
+    "The recipe that makes a method's training images, if it has one."
+    recipe = find_method(name).recipe
+    return recipe and find_recipe(recipe)
+
 def seed_steps(
     stores: dict, # domain to the `Step` that prepares it
     seed: int, # of the training
@@ -382,13 +389,6 @@ def plan(
 
 # %% ../../nbs/experiment/table1.ipynb #6752fa16
 LAYOUT = 2 # of a run's folder
-
-def recipe_of(
-    name: str, # of a method
-) -> Recipe|None:
-    "The recipe that makes a method's training images, if it has one."
-    recipe = find_method(name).recipe
-    return recipe and find_recipe(recipe)
 
 def choose_settings(
     preset: str = 'default', # one of `PRESETS`
