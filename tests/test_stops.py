@@ -158,3 +158,17 @@ def test_a_stopped_command_says_one_sentence_and_leaves_nothing(tmp_path, sig, c
     assert (program.returncode, said) == (code, SENTENCE + '\n')
     wait_for(lambda: not any(o.is_running() and o.status() != psutil.STATUS_ZOMBIE for o in family), seconds=30)
     assert not (tmp_path/'run'/'.lock').exists()
+
+COMPLAINT = """#!/bin/sh
+echo complaint >&2
+exec {python} "$@"
+"""
+
+def test_a_worker_that_dies_while_it_starts_does_not_complain(tmp_path, monkeypatch, capfd):
+    python = tmp_path/'python'
+    python.write_text(COMPLAINT.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(python))
+    assert [future.result() for future in run_apart(abs, [(-1,), (2,)], workers=2)] == [1, 2]
+    os.write(2, b'heard\n')
+    assert capfd.readouterr().err == 'heard\n'
