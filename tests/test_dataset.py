@@ -7,7 +7,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from mammo_uda.core.files import UserError
-from mammo_uda.data.dataset import COLUMNS, Dataset, rows_where, secret_key
+from mammo_uda.data.dataset import COLUMNS, VIEW_NUMBERS, Dataset, rows_where, secret_key
 
 
 def listing(**columns):
@@ -249,3 +249,12 @@ def test_real_dicom_folder():
     folder = Path(os.environ['MAMMO_UDA_DATA'])/'ffdm_rsna_dicom'
     t = Dataset.from_dicom(folder, folder/'index.csv', 'digital').table
     assert len(t) == 7 and t['patient'].nunique() == 2
+
+
+def test_the_numbers_of_views_are_those_of_pydicom():
+    from pydicom.sr._snomed_dict import mapping
+    from pydicom.sr.codedict import codes
+    names = dict(CranioCaudal='CC', MedioLateralObliqueProjection='MLO', MedioLateralProjection='ML', LateroMedial='LM', LateroMedialOblique='LMO')
+    numbers = {getattr(codes.cid4014, long).value: short for long, short in names.items()}
+    older = {mapping['SCT'][number]: short for number, short in numbers.items()}
+    assert VIEW_NUMBERS == numbers | older

@@ -285,16 +285,16 @@ def test_notes_outlive_a_stop(tmp_path):
 
 HIDDEN = ['._a.dcm', '.hidden/b.dcm', 'deep/._c.dcm']
 
-def test_names_that_begin_with_a_dot_are_never_looked_at(tmp_path):
+def test_names_that_begin_with_a_dot_are_never_looked_at(tmp_path): # but the folder that is named may begin so
     for name in (*HIDDEN, 'a.dcm', 'deep/c.dcm'):
-        (tmp_path/'in'/name).parent.mkdir(parents=True, exist_ok=True)
-        saved(tmp_path/'in'/name, pixels=film(64), PatientID='P1')
-    seen = [p.relative_to(tmp_path/'in').as_posix() for p in visible_files(tmp_path/'in')]
-    assert seen == ['a.dcm', 'deep/c.dcm'] == [p.relative_to(tmp_path/'in').as_posix() for p in dicom_files(tmp_path/'in')]
-    (tmp_path/'in'/'deep'/'.copy').mkdir()
-    saved(tmp_path/'in'/'deep'/'.copy'/'a.dcm', pixels=film(64))
+        (tmp_path/'.in'/name).parent.mkdir(parents=True, exist_ok=True)
+        saved(tmp_path/'.in'/name, pixels=film(64), PatientID='P1')
+    seen = [p.relative_to(tmp_path/'.in').as_posix() for p in visible_files(tmp_path/'.in')]
+    assert seen == ['a.dcm', 'deep/c.dcm'] == [p.relative_to(tmp_path/'.in').as_posix() for p in dicom_files(tmp_path/'.in')]
+    (tmp_path/'.in'/'deep'/'.copy').mkdir()
+    saved(tmp_path/'.in'/'deep'/'.copy'/'a.dcm', pixels=film(64))
     (tmp_path/'labels.csv').write_text('file,label\na.dcm,0\nc.dcm,1\n')
-    dataset = Dataset.from_dicom(tmp_path/'in', tmp_path/'labels.csv', 'film') # 'a.dcm' means one file only
+    dataset = Dataset.from_dicom(tmp_path/'.in', tmp_path/'labels.csv', 'film') # 'a.dcm' means one file only
     assert dataset.table['path'].tolist() == ['a.dcm', 'deep/c.dcm']
 
 # --- what else a header says

@@ -544,6 +544,20 @@ def test_an_original_that_is_lost_is_not_replaced_by_a_copy(put, tmp_path):
     d = rsna(tmp_path)
     assert [(d.folder/p).exists() for p in d.table['path']] == [False, True, True] and set(d.table['path'].str[-4:]) == {'.dcm'}
 
+@pytest.mark.parametrize('name, best, other', [
+    ('rsna', 'jpg/10.dcm', 'train_images/P0canary/10.png'), ('rsna', '512/10.png', '512/10.tif'), ('rsna', '512/10.tiff', '512/10.jpg'), ('rsna', '512/10.pgm', '512/10.jpg'),
+    ('mias', 'pgm/mdb001.pgm', 'mdb001.png'), ('ddsm', 'png/A_P0canary_1.LEFT_CC.png', 'normals/case0001/A_P0canary_1.LEFT_CC.jpg')])
+def test_of_two_formats_the_better_is_taken(put, tmp_path, name, best, other):
+    put_copy(put, tmp_path, name, best)
+    put(other)
+    assert SETS[name](tmp_path).table['path'][0] == best
+
+@pytest.mark.parametrize('other', ['test_images/P0canary/10.dcm', 'train_images/P1canary/10.dcm', '10.dcm'])
+def test_of_two_files_of_one_name_that_which_lies_as_published_is_taken(put, tmp_path, other):
+    put_rsna(put)
+    put(other)
+    assert rsna(tmp_path).table['path'][0] == 'train_images/P0canary/10.dcm'
+
 def test_two_copies_are_one_sentence(put, tmp_path):
     put_copy(put, tmp_path, 'rsna', 'train_512/P0canary/10.png')
     put('train_1024/P0canary/10.png')

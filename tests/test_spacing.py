@@ -52,9 +52,12 @@ def test_files_that_do_not_say(tmp_path):
 
 def test_ddsm(tmp_path):
     from test_ddsm import ICS
-    (tmp_path/'A-1141-1.ics').write_text(ICS)
-    (tmp_path/'A_1141_1.LEFT_CC.LJPEG').write_bytes(b'its pixels do not matter')
-    assert file_spacing(tmp_path/'A_1141_1.LEFT_CC.LJPEG') == .0435
+    left, *others = ICS.partition('LEFT_MLO')
+    other, *right = ''.join(others).partition('RIGHT_CC')
+    (tmp_path/'A-1141-1.ics').write_text(left + other.replace('43.5', '50') + ''.join(right).replace('43.5', '0'))
+    for view, mm in dict(LEFT_CC=.0435, LEFT_MLO=.05, RIGHT_CC=np.nan).items():
+        (tmp_path/f'A_1141_1.{view}.LJPEG').write_bytes(b'its pixels do not matter')
+        np.testing.assert_equal(file_spacing(tmp_path/f'A_1141_1.{view}.LJPEG'), mm)
 
 # --- of the standardised image
 

@@ -130,6 +130,18 @@ def test_all_workers_ended_from_outside_cost_no_result():
     assert [f.result() for f in run_apart(square, [(n,) for n in range(8)], workers=2)] == [n*n for n in range(8)]
     killer.join()
 
+def test_workers_ended_while_they_wait_cost_no_result(tmp_path):
+    for n in range(2): (tmp_path/f'{n}-first').touch()
+    def jobs():
+        yield str(tmp_path), 0
+        wait_for(lambda: len(list(tmp_path.glob('0-*'))) == 2)
+        time.sleep(1) # the answer is on its way
+        worker, = (int(o.name[2:]) for o in tmp_path.glob('0-*') if o.name != '0-first')
+        os.kill(worker, signal.SIGKILL)
+        time.sleep(1)
+        yield str(tmp_path), 1
+    assert [future.result() for future in run_apart(ended_once, jobs(), workers=1)] == [0, 1]
+
 # --- stops
 
 def test_a_stop_that_another_thread_hears_is_held(monkeypatch):
@@ -144,6 +156,26 @@ def test_a_stop_that_another_thread_hears_is_held(monkeypatch):
     finally: signal.signal(signal.SIGINT, handler)
 
 COMMAND = 'import sys; print("ready", flush=True); from mammo_uda.console import main; main()'
+
+LOUD = """
+import time, traceback
+print('ready', flush=True)
+try: time.sleep(60)
+except BaseException: traceback.print_exc()
+"""
+
+def test_an_import_that_would_catch_a_stop_says_nothing(tmp_path):
+    (tmp_path/'typer.py').write_text(LOUD)
+    program = start('from mammo_uda.console import main; main()', tmp_path, 'table1')
+    assert program.stdout.readline() == 'ready\n'
+    os.kill(program.pid, signal.SIGTERM)
+    _, said = program.communicate(timeout=60)
+    assert (program.returncode, said) == (143, SENTENCE + '\n')
+
+def test_a_stop_after_the_work_changes_nothing(tmp_path):
+    code = 'import os; from mammo_uda.core.stops import STOPS, leave_at_stops\nwith leave_at_stops(): pass\nfor s in STOPS: os.kill(os.getpid(), s)'
+    program = start(code, tmp_path)
+    assert program.communicate(timeout=60) == ('', '') and program.returncode == 0
 
 @pytest.mark.parametrize('sig, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize('wait', [.3, 1.5, None])
