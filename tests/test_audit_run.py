@@ -24,7 +24,7 @@ def test_command(run):
     assert len(answers) == 4 and answers[['translated','there_and_back']].stack().between(0, 1).all()
     assert set(known.recipe) == {'uda-acquisition', 'as it is', 'acquired again'} and len(known) == 6
     page = (run/'audit.html').read_text()
-    for name in ('uda-film-digital', 'uda-digital-film'): assert f'src="audit/{name}.png"' in page and (run/'audit'/f'{name}.png').exists()
+    for name in ('uda-acquisition-film-digital', 'uda-acquisition-digital-film'): assert f'src="audit/{name}.png"' in page and (run/'audit'/f'{name}.png').exists()
     assert not any(i in page for d in ('film','digital') for i in PixelStore(run/read_manifest(run)['stores'][d]).index.patient)
 
 def test_only_test_images_are_audited(run):

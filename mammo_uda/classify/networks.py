@@ -110,13 +110,9 @@ ARCHS = {
 
 # %% ../../nbs/classify/networks.ipynb #88c069bb
 def imagenet_weights(
-    arch: str, # 'alexnet' or 'resnet50', as torchvision calls it
-    network: Arch,
+    arch: str, # 'alexnet' or 'resnet50'
 ) -> dict: # state dict of torchvision's network
     "torchvision's ImageNet weights, downloaded once."
-    if 'imagenet' not in network.weights:
-        able = ','.join(name for name, o in ARCHS.items() if 'imagenet' in o.weights)
-        raise UserError(f"There are no ImageNet weights for {arch}: use --arch {able}, or --weights none.")
     weights = torchvision.models.get_model_weights(arch).DEFAULT
     kept = Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name
     try: return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
@@ -166,6 +162,9 @@ def make_net(
     network = network or find(ARCHS, arch, 'arch')
     net = network.build()
     if weights == 'none': return net
-    state = imagenet_weights(arch, network) if weights == 'imagenet' else file_weights(weights)
+    if weights == 'imagenet' and weights not in network.weights:
+        able = ','.join(name for name, o in ARCHS.items() if weights in o.weights)
+        raise UserError(f"There are no ImageNet weights for {arch}: use --arch {able}, or --weights none.")
+    state = imagenet_weights(arch) if weights == 'imagenet' else file_weights(weights)
     try: return load_weights(net, state)
     except RuntimeError: raise UserError(f"--weights {weights} does not fit {arch}: the layers have other names or shapes.") from None
