@@ -71,7 +71,7 @@ def table1(
     seeds: Annotated[int, Option(metavar='N', help="Trainings of each cell, each with its own Cycle-GAN.")] = None,
     data_seed: Annotated[int, Option(metavar='N', help="Which phantom is drawn, or how your patients are split.")] = None,
     arch: Annotated[list[str], Option(metavar='NAMES', help="Classifiers, such as alexnet_bn,resnet50.")] = None,
-    methods: Annotated[list[str], Option(metavar='NAMES', help="Beside the baseline, such as uda,adabn,oracle.")] = None,
+    methods: Annotated[list[str], Option(metavar='NAMES', help="Beside the baseline: uda,adabn,oracle ...")] = None,
     weights: Annotated[str, Option(metavar='none|imagenet|FILE', help="What the classifiers start from; a FILE holds one network, so name it with --arch.")] = 'none',
     device: Annotated[str, Option(metavar='NAME', help="cpu, cuda or cuda:1; default is the GPU if there is one.")] = None,
     workers: Annotated[int, Option(metavar='N', help="Steps at work at once.")] = None,
@@ -84,8 +84,8 @@ def table1(
         from mammo_uda.experiment.table1 import run_table1
         from mammo_uda.view.twins import write_twins
         out = out or Path('runs')/name
-        rich.print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch),
-                              methods=split_names(methods), weights=weights, device=device, workers=workers, out=out))
+        rich.print(run_table1(film=film, digital=digital, preset=name, size=size, seeds=seeds, data_seed=data_seed,
+                              arch=split_names(arch), methods=split_names(methods), weights=weights, device=device, workers=workers, out=out))
         write_twins(out)
 
 # %% ../nbs/cli.ipynb #7d3e9c42

@@ -114,7 +114,8 @@ def known_arch(
 ) -> Arch:
     "The network of this name; a folder does not say how to build one, for nothing in it may run."
     if name in ARCHS: return ARCHS[name]
-    raise UserError(f"{folder} holds a network named {name}, which is not known here: import what adds it to ARCHS first.")
+    raise UserError(f"{folder} holds a network named {name}, which is not known here: "
+                    "import what adds it to ARCHS first.")
 
 def load_classifier(
     folder: str|Path, # made by `save_classifier`

@@ -177,8 +177,8 @@ class Place:
     @property
     def environment(self):
         "What the processes find in theirs"
-        device = {} if self.device is None else {DEVICE: self.device}
-        return {'OMP_NUM_THREADS': str(self.threads), 'MKL_NUM_THREADS': str(self.threads), PARENT: str(os.getpid())} | device
+        device, threads = {} if self.device is None else {DEVICE: self.device}, str(self.threads)
+        return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads, PARENT: str(os.getpid())} | device
 
 # %% ../../nbs/experiment/steps.ipynb #d538a3ae
 @contextmanager

@@ -83,7 +83,8 @@ def train_gan(
     seed_all(seed)
     dls = unpaired_dls(*[shots(s, split='train') for s in stores], bs=bs, steps=steps, device=pick_device(device))
     judge = classifier and (load_classifier(classifier, device, from_json(Arch, network))[0], source)
-    seen = [SampleGrid(out, max(1, epochs//5)), Watch(out/'watch.csv', max(1, epochs//20)), KeepLosses(out/'losses.csv')]
+    watch = Watch(out/'watch.csv', max(1, epochs//20))
+    seen = [SampleGrid(out, max(1, epochs//5)), watch, KeepLosses(out/'losses.csv')]
     cbs = [Resume(out/'checkpoint.pt', seed), ReportProgress(progress), *seen]
     learn = translation_learner(dls, recipe, **net, classifier=judge, cbs=cbs)
     learn.precision.asked = precision
@@ -284,7 +285,8 @@ def start_step(
     "The first part of a classifier's training."
     network, given = ARCHS[arch], dict(file=file) if file else {}
     epochs = start_epochs(network, settings)
-    config = lengths(seed, settings) | dict(epochs=epochs, weights=settings['weights'], arch=arch, network=as_json(network))
+    config = dict(epochs=epochs, weights=settings['weights'], arch=arch, network=as_json(network))
+    config |= lengths(seed, settings)
     return work(f'start-{arch}-{source}-{seed}', start_classifier, config, dict(store=stores[source], **given),
                 network.cost*epochs)
 
@@ -303,7 +305,8 @@ def method_step(
     "Train and score one architecture on one domain by one method."
     method, network, c = find_method(name), ARCHS[arch], settings['classifier']
     who = dict(source=source, method=name, how=as_json(method), arch=arch, network=as_json(network))
-    def step(fn, config, inputs, cost): return work(f'{name}-{arch}-{source}-{seed}', fn, who | config, stores | inputs, cost)
+    def step(fn, config, inputs, cost):
+        return work(f'{name}-{arch}-{source}-{seed}', fn, who | config, stores | inputs, cost)
     if method.network:
         trained = method_step(method.network, stores, translated, started, source, arch, seed, settings, file)
         return step(score_adapted, dict(seed=seed), dict(trained=trained), .3)
@@ -412,7 +415,8 @@ def choose_settings(
     if settings['seeds'] < 1: raise UserError(f"--seeds is {settings['seeds']}: give at least 1.")
     if settings['data_seed'] < 0: raise UserError(f"--data-seed is {settings['data_seed']}: give 0 or more.")
     for option, named in dict(arch=arch, methods=methods).items():
-        if named is not None and not named: raise UserError(f"--{option} names nothing: give at least one, or leave it out.")
+        if named is not None and not named:
+            raise UserError(f"--{option} names nothing: give at least one, or leave it out.")
     if weights == 'file' and len(settings['archs']) > 1: raise UserError("--weights FILE holds the weights of one network: name it, such as --arch resnet50.")
     for name in settings['archs']: find(ARCHS, name, 'arch')
     for name in settings['methods']: recipe_of(name)

@@ -125,6 +125,7 @@ def translation_learner(
     nets = [new_generator(r, filters, blocks) for _ in 'AB'] + [patch_discriminator(filters=d_filters, layers=d_layers) for _ in 'AB']
     match_generators(dls, *nets[:2])
     if r.nce: return fastcut_learner(dls, *nets, nce=r.nce, lr=r.lr, cbs=cbs)
-    if r.answers and classifier is None: raise UserError(f"{r.name} keeps the answers of a classifier: give one, and the domain it was trained on.")
+    if r.answers and classifier is None:
+        raise UserError(f"{r.name} keeps the answers of a classifier: give one, and the domain it was trained on.")
     if r.answers: cbs.append(KeepAnswers(*classifier, r.answers))
     return cyclegan_learner(dls, *nets, cycle=r.cycle, identity=r.identity, lr=r.lr, cbs=cbs)
