@@ -328,7 +328,7 @@ def discs(folder, files):
 def mammo_uda(*args, **env):
     "The command in a process of its own; its warnings are those that a user sees"
     env = {k: v for k, v in os.environ.items() if k not in ('PYTHONWARNINGS', 'PYTHONIOENCODING', 'LC_ALL', 'LANG', 'PYTHONUTF8')} | env
-    return subprocess.run([sys.executable, '-c', 'from mammo_uda.cli import main; main()', *map(str, args)], env=env, capture_output=True)
+    return subprocess.run([sys.executable, '-c', 'from mammo_uda.console import main; main()', *map(str, args)], env=env, capture_output=True)
 
 @pytest.mark.parametrize('env', [dict(LC_ALL='C'), dict(PYTHONIOENCODING='ascii'), dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0')], ids=str)
 def test_a_console_of_ascii(tmp_path, env):
