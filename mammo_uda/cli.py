@@ -57,7 +57,8 @@ def split_names(
     values: list|None, # what was given, an item for each time, or None
 ) -> list:             # names, or None if none was given
     "Names from an option that can be repeated and can hold commas"
-    return [name.strip() for value in values or [] for name in value.split(',') if name.strip()] or None
+    if not values: return None
+    return [name.strip() for name in ','.join(values).split(',') if name.strip()]
 
 # %% ../nbs/cli.ipynb #2d704b49
 @app.command()

@@ -381,7 +381,7 @@ def test_a_run_that_was_begun_in_float32_stays_in_it_on_any_machine(unbroken, st
 
 @pytest.mark.parametrize('precision', ['float32','bfloat16'])
 def test_every_training_of_a_plan_has_the_precision_of_the_run(precision):
-    settings = choose_settings('tiny', methods=[m for m in METHODS if m != 'adabn'], arch=list(ARCHS)) | dict(precision=precision)
+    settings = choose_settings('tiny', methods=[*RECIPES, *(m for m in METHODS if m != 'adabn')], arch=list(ARCHS)) | dict(precision=precision)
     stores, _, finals = plan(settings, {})
     steps = [s for s in in_order(finals) if s not in stores.values() and not s.name.startswith('synthesise')]
     assert len(steps) > 20 and {s.config['precision'] for s in steps} == {precision}

@@ -105,7 +105,7 @@ def save_classifier(
 # %% ../../nbs/classify/learner.ipynb #66573503
 CLASSIFIER = dict(arch=NAME, size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE),
                   method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]),
-                  precision=Maybe(NAME), started_in=Maybe(NAME))
+                  precision=Maybe(NAME), started_in=Maybe(NAME), statistics_of=Maybe(NAME))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
 def known_arch(

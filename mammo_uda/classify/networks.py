@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/networks.html.md"""
 
 # %% auto #0
 __all__ = ['ARCHS', 'grey_stem', 'Normalise', 'alexnet', 'with_batchnorm', 'alexnet_bn', 'quick_batchnorm', 'resnet50', 'Arch',
-           'imagenet_weights', 'file_weights', 'load_weights', 'make_net']
+           'imagenet_weights', 'file_weights', 'fitted', 'load_weights', 'make_net']
 
 # %% ../../nbs/classify/networks.ipynb #ed361bad
 from collections.abc import Callable
@@ -96,17 +96,18 @@ class Arch:
     "A network, where it can start from, and how long and how fast it learns"
     about: str # in a few words
     build: Callable # function of a module that gives the network: images [N, 1, H, W] in 0..1 to logits [N, 1]
-    weights: tuple = ('none', 'file') # what it can start from: random weights, a file, 'imagenet'
+    imagenet: str = None # torchvision's network whose ImageNet weights it can start from
     epochs: int = 3 # of the first part of its training
     lr: float = 1e-3 # top of the one-cycle schedule, from random weights
     lr_foreign: float = 3e-4 # from ImageNet's weights or a file
     lr_own: float = 3e-4 # from the first part of the same training
     cost: float = 3. # of an epoch, beside those of others
+    version: int = 1 # raised when `build` makes another network
 
 ARCHS = {
-    'alexnet': Arch('AlexNet as published', alexnet, ('none', 'file', 'imagenet'), lr_foreign=1e-4, lr_own=1e-4),
+    'alexnet': Arch('AlexNet as published', alexnet, 'alexnet', lr_foreign=1e-4, lr_own=1e-4),
     'alexnet_bn': Arch('AlexNet with batch norm', alexnet_bn),
-    'resnet50': Arch('ResNet50', resnet50, ('none', 'file', 'imagenet'), 5, 2e-3, 5e-4, 7e-4, cost=5.)}
+    'resnet50': Arch('ResNet50', resnet50, 'resnet50', 5, 2e-3, 5e-4, 7e-4, cost=5.)}
 
 # %% ../../nbs/classify/networks.ipynb #88c069bb
 def imagenet_weights(
@@ -137,20 +138,30 @@ def file_weights(
     return state
 
 # %% ../../nbs/classify/networks.ipynb #84be880a
+def fitted(
+    net: nn.Module, # changed in place
+    state: dict, # of its layers
+) -> nn.Module:
+    "The network with these weights."
+    net.load_state_dict(state)
+    return net
+
 def load_weights(
     net: nn.Module, # of one of `ARCHS`, changed in place
     state: dict, # state dict of torchvision's network, or of ours
 ) -> nn.Module:
     "Loads `state`, adapting the first layer and leaving out a last layer of another shape."
     own = net.state_dict()
-    if not any(k.startswith('1.') for k in state): state = {f'1.{k}': v for k, v in state.items()}
+    published = state.keys() != own.keys() and not any(k.startswith('1.') for k in state)
+    if published: state = {f'1.{k}': v for k, v in state.items()}
     first, last = [[k for k in own if k.endswith('weight') and own[k].ndim == n] for n in (4, 2)]
+    if not first or not last: return fitted(net, state)
     if first[0] in state and state[first[0]].shape[1] == 3: state = state | {first[0]: grey_stem(state[first[0]])}
-    head = last[-1].rsplit('.', 1)[0]
+    answer = last[-1].rsplit('.', 1)[0]
     if state.get(last[-1], own[last[-1]]).shape != own[last[-1]].shape:
-        state = {k: v for k, v in state.items() if not k.startswith(head)} | {k: v for k, v in own.items() if k.startswith(head)}
-    net.load_state_dict(state)
-    return net
+        state = {k: v for k, v in state.items() if not k.startswith(answer)}
+        state |= {k: v for k, v in own.items() if k.startswith(answer)}
+    return fitted(net, state)
 
 # %% ../../nbs/classify/networks.ipynb #653fd997
 def make_net(
@@ -159,12 +170,12 @@ def make_net(
     network: Arch = None, # the network itself; `None` takes that of `ARCHS`
 ) -> nn.Module: # images [N, 1, H, W] in 0..1 to logits [N, 1]
     "A classifier, with weights."
-    network = network or find(ARCHS, arch, 'arch')
+    network = network or find(ARCHS, arch, '--arch')
     net = network.build()
     if weights == 'none': return net
-    if weights == 'imagenet' and weights not in network.weights:
-        able = ','.join(name for name, o in ARCHS.items() if weights in o.weights)
+    if weights == 'imagenet' and not network.imagenet:
+        able = ','.join(name for name, o in ARCHS.items() if o.imagenet)
         raise UserError(f"There are no ImageNet weights for {arch}: use --arch {able}, or --weights none.")
-    state = imagenet_weights(arch) if weights == 'imagenet' else file_weights(weights)
+    state = imagenet_weights(network.imagenet) if weights == 'imagenet' else file_weights(weights)
     try: return load_weights(net, state)
     except RuntimeError: raise UserError(f"--weights {weights} does not fit {arch}: the layers have other names or shapes.") from None

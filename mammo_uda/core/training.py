@@ -41,7 +41,7 @@ def pick_device(
     name: str = None, # 'cpu', 'cuda', 'cuda:1' ...; `None` takes what `DEVICE` says, or CUDA where it is there
 ) -> torch.device:
     "The device to compute on."
-    name = name or os.environ.get(DEVICE)
+    name = name or os.environ.get(DEVICE) or None
     if name is None: return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try: torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as e:

@@ -1,4 +1,4 @@
-"""What a study varies is a value: a small frozen dataclass in a registry, which is all of a step's configuration
+"""What a study varies is a value: a small frozen dataclass in a registry, whole in the configuration of each step that uses it
 
 Docs: https://mammo-uda.github.io/mammo_uda/core/values.html.md"""
 
@@ -8,6 +8,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/values.html.md"""
 __all__ = ['name_of', 'by_name', 'as_json', 'from_json', 'find']
 
 # %% ../../nbs/core/values.ipynb #a1b2c303
+import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from importlib import import_module
@@ -19,10 +20,11 @@ def name_of(
     fn: Callable, # from a module
 ) -> str: # 'module:function'
     "How another process finds a function."
-    if fn.__module__ == '__main__' or '<' in fn.__qualname__:
-        raise UserError(f"{fn.__qualname__} cannot be found by other processes: put it into a module, "
+    module, name = getattr(fn, '__module__', None), getattr(fn, '__qualname__', None)
+    if module == '__main__' or not name or not hasattr(sys.modules.get(module), name):
+        raise UserError(f"{name or type(fn).__name__} cannot be found by other processes: put a function into a module, "
                         "such as a .py file beside your notebook, and import it from there.")
-    return f'{fn.__module__}:{fn.__qualname__}'
+    return f'{module}:{name}'
 
 def by_name(
     name: str, # from `name_of`
@@ -53,8 +55,8 @@ def from_json(
 def find(
     registry: dict, # name to value
     name: str,
-    option: str, # of the command line, such as 'arch'
+    what: str, # how the message calls it, such as '--arch'
 ) -> object: # the value
     "The value of this name."
-    if name not in registry: raise UserError(f"--{option} {name} is unknown: choose from {', '.join(registry)}.")
+    if name not in registry: raise UserError(f"{what} {name} is unknown: choose from {', '.join(registry)}.")
     return registry[name]

@@ -54,8 +54,9 @@ def _errors_unsaid():
     "What is started now inherits no console for its errors"
     with _starting, open(os.devnull, 'w') as nowhere:
         console = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try: yield
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
         finally:
             os.dup2(console, 2)
             os.close(console)

@@ -177,7 +177,7 @@ class Place:
     @property
     def environment(self):
         "What the processes find in theirs"
-        device, threads = {} if self.device is None else {DEVICE: self.device}, str(self.threads)
+        device, threads = {DEVICE: self.device} if self.device else {}, str(self.threads)
         return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads, PARENT: str(os.getpid())} | device
 
 # %% ../../nbs/experiment/steps.ipynb #d538a3ae

@@ -41,6 +41,7 @@ class Recipe:
     answers: float = 0. # weight of a source classifier's answers
     nce: float = 0. # weight of recognising patches, which takes the place of the cycle
     trained: bool = True # or used as it starts
+    version: int = 1 # raised when its generator or its losses become others
 
 # %% ../../nbs/translate/recipes.ipynb #474f3df7
 _SPECTRUM = 'the residual to a matched spectrum and histogram'
@@ -66,7 +67,7 @@ def find_recipe(
     name: str, # one of `RECIPES`
 ) -> Recipe:
     "The recipe of this name."
-    return find(RECIPES, name, 'recipe')
+    return find(RECIPES, name, 'The recipe')
 
 # %% ../../nbs/translate/recipes.ipynb #5fd1c4d0
 class KeepAnswers(Callback):

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
-from ..experiment.report import make_report
+from ..experiment.report import make_report, read_manifest
 from ..experiment.steps import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
@@ -37,9 +37,10 @@ def write_twins(
     run = Path(run)
     with run_lock(run):
         _save(Table1Viewer(run), run/'table1-cells.html')
-        viewer = TranslationViewer(run)
-        for domain in DOMAINS:
-            viewer.direction.value = domain
-            _save(viewer, run/f'{domain}.html', 8, 4, 2, 1)
-        _save(TrainingViewer(run), run/'trainings.html')
+        if read_manifest(run)['translations']:
+            viewer = TranslationViewer(run)
+            for domain in DOMAINS:
+                viewer.direction.value = domain
+                _save(viewer, run/f'{domain}.html', 8, 4, 2, 1)
+            _save(TrainingViewer(run), run/'trainings.html')
         return make_report(run)
