@@ -22,8 +22,8 @@ def name_of(
     "How another process finds a function."
     module, name = getattr(fn, '__module__', None), getattr(fn, '__qualname__', None)
     if module == '__main__' or not name or not hasattr(sys.modules.get(module), name):
-        raise UserError(f"{name or type(fn).__name__} cannot be found by other processes: put a function into a module, "
-                        "such as a .py file beside your notebook, and import it from there.")
+        raise UserError(f"{name or type(fn).__name__} cannot be found by other processes: "
+                        "put a function into a module, such as a .py file beside your notebook, and import it from there.")
     return f'{module}:{name}'
 
 def by_name(

@@ -93,7 +93,9 @@ class Dataset:
         self._check()
 
     def __len__(self): return len(self.table)
-    def __repr__(self): return '. '.join([f"Dataset of {len(self)} images of {self.table['patient'].nunique()} patients", *self.notes])
+    def __repr__(self):
+        counted = f"Dataset of {len(self)} images of {self.table['patient'].nunique()} patients"
+        return '. '.join([counted, *self.notes])
 
     def _check(self):
         t, refuse = self.table, lambda bad, problem: check_rows(self.table, bad, self.name, problem)
@@ -237,7 +239,8 @@ def summary(self: Dataset) -> pd.DataFrame: # one row a domain and split
 
 # %% ../../nbs/data/dataset.ipynb #77215708
 @patch
-def _repr_html_(self: Dataset): return self.summary().to_html(index=False) + ''.join(f'<p>{escape(note)}.</p>' for note in self.notes)
+def _repr_html_(self: Dataset):
+    return self.summary().to_html(index=False) + ''.join(f'<p>{escape(note)}.</p>' for note in self.notes)
 
 # %% ../../nbs/data/dataset.ipynb #2453ba96
 HEADER = {'patient': ['PatientID'], 'laterality': ['ImageLaterality', 'Laterality'], 'view': ['ViewPosition']}

@@ -449,8 +449,10 @@ def ddsm(
     rows = pd.DataFrame(_cases(folder, notes), columns=DDSM_COLUMNS)
     if rows.empty: raise UserError(f"{folder} holds no case of DDSM that can be read: {DDSM_LAYOUT}.")
     rows['path'] = find_images([folder], rows['path'])
-    rows = leave_out(rows, ~rows['volume'].isin(['cancers', *negatives]), notes, 'are in volumes that were not asked for')
-    rows = leave_out(rows, (rows['volume']=='cancers') & (rows['label']=='0'), notes, 'are of cancer cases and show no malignant lesion')
+    elsewhere = ~rows['volume'].isin(['cancers', *negatives])
+    rows = leave_out(rows, elsewhere, notes, 'are in volumes that were not asked for')
+    harmless = (rows['volume']=='cancers') & (rows['label']=='0')
+    rows = leave_out(rows, harmless, notes, 'are of cancer cases and show no malignant lesion')
     return Dataset.from_rows(rows, folder, domain, 'DDSM', notes=notes)
 
 # %% ../../nbs/data/sets.ipynb #157ef117

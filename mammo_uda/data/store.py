@@ -136,7 +136,8 @@ class PixelStore:
         self.folder = Path(folder)
         try: about = read_json(self.folder/'store.json', STORE)
         except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} is not a pixel store: give a folder with a store.json, as mammo_uda ingest makes it.") from None
-        self.size, self.key, self.images, self.listing = about['size'], about['key'], about['images'], about.get('notes') or []
+        self.size, self.key, self.images = about['size'], about['key'], about['images']
+        self.listing = about.get('notes') or [] # what its list left out
 
     @cached_property
     def pixels(self) -> np.ndarray: return read_pixels_of(self.folder/'pixels.npy', self.images, self.size)
@@ -186,7 +187,8 @@ def _finish(folder, index, rejected, size, key, notes=()):
     "Write what stands beside the pixels"
     write_whole(folder/'index.parquet', index.to_parquet(index=False))
     write_whole(folder/'rejected.csv', rejected.to_csv(index=False))
-    write_whole(folder/'store.json', json.dumps({'size': size, 'images': len(index), 'key': key, 'notes': [*notes]}, indent=1))
+    about = dict(size=size, images=len(index), key=key, notes=[*notes])
+    write_whole(folder/'store.json', json.dumps(about, indent=1))
 
 def _watched(items, total, progress):
     "Pass items on and tell `progress(done, total)` after each"

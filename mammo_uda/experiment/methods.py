@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/methods.html.md"""
 
 # %% auto #0
 __all__ = ['SOURCE', 'IMAGES', 'LABELS', 'BEFORE', 'METHODS', 'Method', 'find_method', 'own_method', 'sees_labels',
-           'about_methods', 'batchnorm_layers', 'measure_batchnorm']
+           'about_methods', 'measure_batchnorm']
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d03
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..classify.networks import batchnorm_layers
 from ..core.files import UserError
 from ..core.values import find
 from ..data.store import PixelStore
@@ -22,7 +23,7 @@ from ..translate.recipes import RECIPES
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d07
 SOURCE, IMAGES, LABELS = 'source', 'target images', 'target labels'
-BEFORE = {'batchnorm': "batch norm gets the statistics of the target's images"}
+BEFORE = 'batchnorm', # batch norm gets the statistics of the target's images
 
 @dataclass(frozen=True)
 class Method:
@@ -38,7 +39,8 @@ class Method:
         wrong = [o for o in self.needs if o not in (SOURCE, IMAGES, LABELS)]
         if wrong: raise UserError(f"A method cannot need {wrong[0]!r}: it needs some of {SOURCE}, {IMAGES}, {LABELS}.")
         if (self.network is None) != (self.before is None) or self.before not in (None, *BEFORE):
-            raise UserError(f"A method that takes another's network says what is done before scoring ({', '.join(BEFORE)}), and no other does.")
+            raise UserError("A method that takes another's network says what is done before scoring "
+                            f"({', '.join(BEFORE)}), and no other does.")
         if self.network and (self.recipe or self.whole):
             raise UserError("A method that takes another's network has no recipe and no training of its own.")
         if (self.recipe or self.before) and IMAGES not in self.needs:
@@ -90,12 +92,6 @@ def about_methods(
     return '; '.join(f'{name}: {about(name)}' for name in names)
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d13
-def batchnorm_layers(
-    net: nn.Module, # any network
-) -> list: # of its layers
-    "The layers that subtract a mean and divide by a deviation."
-    return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
 @torch.no_grad()
 def measure_batchnorm(
     net: nn.Module, # changed in place
@@ -104,7 +100,8 @@ def measure_batchnorm(
     bs: int = 64, # images a batch, at most; each image counts the same
 ) -> nn.Module:
     "Gives batch norm the statistics of other images."
-    if len(rows) < 2: raise UserError(f"{store.folder} has {len(rows)} images to measure statistics on: at least 2 are needed.")
+    if len(rows) < 2:
+        raise UserError(f"{store.folder} has {len(rows)} images to measure statistics on: at least 2 are needed.")
     layers = batchnorm_layers(net)
     momenta = [m.momentum for m in layers]
     for m in layers: m.reset_running_stats()

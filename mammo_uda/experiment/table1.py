@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/table1.html.md"""
 # %% auto #0
 __all__ = ['PRESETS', 'LAYOUT', 'SETTINGS', 'EXTENDS', 'train_gan', 'synthesise', 'start_classifier', 'new_classifier',
            'fit_classifier', 'training_items', 'finish_classifier', 'score', 'scores_of', 'score_adapted', 'lengths',
-           'start_epochs', 'start_step', 'method_step', 'work', 'translation_steps', 'recipe_of', 'seed_steps', 'plan',
+           'start_epochs', 'start_step', 'recipe_of', 'method_step', 'work', 'translation_steps', 'seed_steps', 'plan',
            'check_recipes', 'check_values', 'choose_settings', 'make_folder', 'claim_folder', 'run_precision', 'gather',
            'gather_rejected', 'make_table', 'run_table1', 'tell_rejected']
 
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..classify.learner import classifier_learner, load_classifier, predict, save_classifier
-from ..classify.networks import ARCHS, Arch, make_net, quick_batchnorm
+from ..classify.networks import ARCHS, Arch, batchnorm_layers, make_net, quick_batchnorm
 from ..core.checked import NAME, Check, no_way_out, read_json
 from ..core.files import UserError, printable, write_whole
 from ..core.training import ReportProgress, Resume, native_precision, pick_device, seed_all, trained_in
@@ -37,7 +37,7 @@ from ..data.phantom import DOMAINS
 from ..data.store import PixelStore, check_size
 from ..evaluate.scores import read_scores, write_scores
 from ..evaluate.table1 import Table1
-from .methods import LABELS, about_methods, batchnorm_layers, find_method, measure_batchnorm, own_method
+from .methods import LABELS, about_methods, find_method, measure_batchnorm, own_method
 from .report import make_report
 from .sources import check_sources, prepare_steps
 from .steps import Step, check_platform, fingerprint, make_missing, run_lock, version
@@ -292,6 +292,13 @@ def start_step(
                 network.cost*epochs)
 
 # %% ../../nbs/experiment/table1.ipynb #1cf3759c
+def recipe_of(
+    name: str, # of a method
+) -> Recipe|None:
+    "The recipe that makes the training images of a method, or of the one whose network it takes."
+    recipe = find_method(own_method(name)).recipe
+    return recipe and find_recipe(recipe)
+
 def method_step(
     name: str, # of the method
     stores: dict, # domain to the `Step` that prepares it
@@ -311,7 +318,8 @@ def method_step(
     if method.network:
         trained = method_step(method.network, stores, translated, started, source, arch, seed, settings, file)
         return step(score_adapted, dict(seed=seed), dict(trained=trained), .3)
-    own = dict(translated=translated[find_recipe(method.recipe).name, source]) if method.recipe else {}
+    recipe = recipe_of(name)
+    own = dict(translated=translated[recipe.name, source]) if recipe else {}
     config, epochs = lengths(seed, settings), c['finish']
     if method.whole:
         epochs += start_epochs(network, settings)
@@ -353,13 +361,6 @@ def translation_steps(
     return {(name, a): translate(a, b) for a, b in (DOMAINS, DOMAINS[::-1])}
 
 # %% ../../nbs/experiment/table1.ipynb #0f64336f
-def recipe_of(
-    name: str, # of a method
-) -> Recipe|None:
-    "The recipe that makes the training images of a method, or of the one whose network it takes."
-    recipe = find_method(own_method(name)).recipe
-    return recipe and find_recipe(recipe)
-
 def seed_steps(
     stores: dict, # domain to the `Step` that prepares it
     seed: int, # of the training
@@ -399,7 +400,8 @@ def check_recipes(
 ):
     "Refuse recipes that no step could tell apart or make."
     for recipe in recipes:
-        if not NAME.test(recipe.name): raise UserError(f"A recipe is named {recipe.name!r}: its name must be {NAME.words}.")
+        if not NAME.test(recipe.name):
+            raise UserError(f"A recipe is named {recipe.name!r}: its name must be {NAME.words}.")
         if any(o.name == recipe.name and o != recipe for o in (*recipes, *RECIPES.values())):
             raise UserError(f"Two recipes are named {recipe.name}: give one of them another name.")
         find(GENERATORS, recipe.generator, f'The generator of the recipe {recipe.name},')
@@ -410,7 +412,8 @@ def check_values(
 ):
     "Refuse networks and methods that are unknown or do not fit each other."
     for name in (*archs, *methods):
-        if not NAME.test(name): raise UserError(f"{name!r} cannot be the name of a network or method: give {NAME.words}.")
+        if not NAME.test(name):
+            raise UserError(f"{name!r} cannot be the name of a network or method: give {NAME.words}.")
     for name in archs: find(ARCHS, name, '--arch')
     check_recipes(list(filter(None, map(recipe_of, methods))))
     adapted = [name for name in methods if find_method(name).before == 'batchnorm']
@@ -431,10 +434,10 @@ def choose_settings(
     device: str = None, # where it begins; the precision is what that multiplies natively
 ) -> dict: # JSON values
     "The settings of a run, checked."
-    if preset not in PRESETS: raise UserError(f"--preset {preset} is unknown: choose from {', '.join(PRESETS)}.")
+    chosen = find(PRESETS, preset, '--preset')
     given = dict(size=size, seeds=seeds, archs=arch, methods=methods and ['baseline', *methods])
     if weights == 'imagenet' and not arch: given['archs'] = ['alexnet','resnet50']
-    settings = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
+    settings = chosen | {k: v for k, v in given.items() if v is not None}
     settings |= {k: list(dict.fromkeys(settings[k])) for k in ('archs','methods')}
     settings |= dict(preset=preset, data_seed=data_seed or 0, weights=weights, layout=LAYOUT)
     settings['images'] = f"phantoms of {settings['patients']} patients a domain"
