@@ -9,6 +9,7 @@ __all__ = ['CELL', 'SCORE_COLUMNS', 'SCORES', 'synthetic_scores', 'check_scores'
 
 # %% ../../nbs/evaluate/scores.ipynb #01b06bb9
 import io
+from itertools import product
 from pathlib import Path
 import numpy as np, pandas as pd
 from scipy.special import expit
@@ -18,28 +19,35 @@ from ..core.checked import NAME, TITLE, fit_table, number, one_of, read_table, w
 from ..core.files import UserError, write_whole
 
 # %% ../../nbs/evaluate/scores.ipynb #b2b5aa0d
-CELL = ['train_domain', 'test_domain', 'arch', 'method', 'seed']
-SCORE_COLUMNS = ['image_id', 'patient', 'test_domain', 'label', 'prob', 'train_domain', 'method', 'arch', 'seed']
+CELL = ['train_domain', 'target_domain', 'test_domain', 'arch', 'method', 'seed']
+SCORE_COLUMNS = ['image_id', 'patient', 'test_domain', 'label', 'logit', 'prob',
+                 'train_domain', 'target_domain', 'method', 'arch', 'seed']
 
 # %% ../../nbs/evaluate/scores.ipynb #1e96decf
+_ROLES = {('baseline', True): 0.85, ('baseline', False): 0.60, ('uda', True): 0.84, ('uda', False): 0.78}
+
+def _test_images(domain, n):
+    "Who is tested: half of the images positive, two of each patient"
+    return pd.DataFrame(dict(image_id=[f'{domain}-i{i:05}' for i in range(n)], label=np.arange(n) % 2,
+                             patient=[f'{domain}-p{i//2:04}' for i in range(n)], test_domain=domain))
+
 def synthetic_scores(
     n: int=400,                              # test images a domain, even
     seeds: int=3,                            # trainings of each network
     archs: tuple=('alexnet_bn', 'resnet50'), # names of the networks
     rng: int=0,                              # seed of the generator
+    domains: tuple=('film', 'digital'),      # two names
 ) -> pd.DataFrame:                           # scores of no network and no image
     "Draw scores whose auROC is known: baseline 0.85 at home and 0.60 abroad, uda 0.84 and 0.78"
     rng, parts = np.random.default_rng(rng), []
-    aurocs = {('baseline', True): 0.85, ('baseline', False): 0.60, ('uda', True): 0.84, ('uda', False): 0.78}
-    label, shared = np.arange(n) % 2, {d: rng.normal(size=n) for d in ['film', 'digital']}
-    for train, test, arch, method, seed in pd.MultiIndex.from_product(
-            [['film', 'digital'], ['film', 'digital'], archs, ['baseline', 'uda'], range(seeds)]):
-        d = 2**0.5 * norm.ppf(aurocs[method, train==test])
-        z = d*label + 0.9*shared[test] + 0.19**0.5*rng.normal(size=n)
-        parts.append(pd.DataFrame(dict(
-            image_id=[f'{test}-i{i:05}' for i in range(n)], patient=[f'{test}-p{i//2:04}' for i in range(n)],
-            test_domain=test, label=label, prob=expit(z),
-            train_domain=train, method=method, arch=arch, seed=seed)))
+    shared = {d: rng.normal(size=n) for d in domains}
+    for train, test, arch, method, seed in product(domains, domains, archs, ['baseline', 'uda'], range(seeds)):
+        images = _test_images(test, n)
+        d = 2**0.5 * norm.ppf(_ROLES[method, train==test])
+        z = d*images.label + 0.9*shared[test] + 0.19**0.5*rng.normal(size=n)
+        target = train if method=='baseline' else next(o for o in domains if o!=train)
+        parts.append(images.assign(logit=z, prob=expit(z), train_domain=train, target_domain=target,
+                                   method=method, arch=arch, seed=seed))
     return pd.concat(parts, ignore_index=True)
 
 # %% ../../nbs/evaluate/scores.ipynb #50f4e83f
@@ -71,9 +79,10 @@ def check_scores(
     table = table[SCORE_COLUMNS].reset_index(drop=True)
     for c in SCORE_COLUMNS: _refuse(table, table[c].isna(), f"has no `{c}`")
     _refuse(table, ~table.label.isin([0, 1]), "has a `label` that is not 0 or 1")
-    table = table.astype(dict(label='int64', prob='float64', seed='int64'))
+    table = table.astype(dict(label='int64', logit='float64', prob='float64', seed='int64'))
     _refuse(table, ~table.prob.between(0, 1), "has a `prob` outside 0..1")
-    _refuse(table, table.duplicated(CELL + ['image_id']), "is scored twice by the same network")
+    _refuse(table, (expit(table.logit)-table.prob).abs() > 1e-6, "has a `prob` that is not the sigmoid of its `logit`")
+    _refuse(table, table.duplicated([*CELL, 'image_id']), "is scored twice by the same network")
     _check_images(table)
     return table
 
@@ -90,8 +99,8 @@ def write_scores(
     return write_whole(path, data.getvalue())
 
 # %% ../../nbs/evaluate/scores.ipynb #6742b7c2
-SCORES = dict(image_id=TITLE, patient=TITLE, test_domain=NAME, train_domain=NAME, method=NAME, arch=NAME,
-              label=one_of(0, 1), prob=number(0, 1), seed=whole(0, 2**32))
+SCORES = dict(image_id=TITLE, patient=TITLE, test_domain=NAME, train_domain=NAME, target_domain=NAME,
+              method=NAME, arch=NAME, label=one_of(0, 1), logit=number(-1e9, 1e9), prob=number(0, 1), seed=whole(0, 2**32))
 
 # %% ../../nbs/evaluate/scores.ipynb #142beff2
 def read_scores(
@@ -100,7 +109,8 @@ def read_scores(
     "Read scores and check them"
     path = Path(path)
     if path.is_dir(): path = path/'scores.parquet'
-    if not path.exists(): raise UserError(f"{path} does not exist: give a score file, or the folder of a run that has scores.")
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a score file, or the folder of a run that has scores.")
     return check_scores(read_table(path, SCORES))
 
 # %% ../../nbs/evaluate/scores.ipynb #44c99c13
@@ -109,7 +119,7 @@ def _auroc(cell, rows):
     if rows.label.nunique() < 2:
         raise UserError(f"the test images of the cell ({', '.join(map(str, cell))}) all have label {rows.label.iloc[0]}: "
                         "auROC needs positives and negatives.")
-    return (*cell, roc_auc_score(rows.label, rows.prob), len(rows), rows.patient.nunique())
+    return (*cell, roc_auc_score(rows.label, rows.logit), len(rows), rows.patient.nunique())
 
 # %% ../../nbs/evaluate/scores.ipynb #e4787116
 def auroc_by_cell(
