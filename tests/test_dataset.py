@@ -25,9 +25,9 @@ def changed(column, row, value):
 
 @pytest.fixture
 def load(tmp_path):
-    def load(need_labels=True, **columns):
+    def load(**columns):
         listing(**columns).to_csv(tmp_path/'index.csv', index=False)
-        return Dataset.from_csv(tmp_path/'index.csv', 'film', need_labels=need_labels)
+        return Dataset.from_csv(tmp_path/'index.csv', 'film')
     return load
 
 
@@ -122,13 +122,13 @@ def test_a_folder_is_no_list(tmp_path):
 
 @pytest.mark.parametrize('label', [None, ['', '1']*12])
 def test_labels_may_be_missing_to_predict(load, label):
-    d = load(need_labels=False, label=label)
+    d = load(label=label)
     assert len(d) == 24 and d.table['label'].isna().any()
     with pytest.raises(UserError, match='row 2: label is empty'): d.split_patients()
 
 
 def test_a_wrong_label_is_refused_to_predict_too(load):
-    with pytest.raises(UserError, match='row 3'): load(need_labels=False, **changed('label', 3, 'B'))
+    with pytest.raises(UserError, match='row 3'): load(**changed('label', 3, 'B'))
 
 
 def test_one_class_only(load):

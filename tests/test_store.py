@@ -173,7 +173,7 @@ def test_every_image_of_a_class_in_a_split_unreadable(tmp_path, film):
 def test_unlabelled_images_are_stored(tmp_path, film):
     dataset(film, GOOD)
     (film/'index.csv').write_text('file,patient\n0.png,a\n1.png,b\nlost.png,c\n')
-    s = build_store(Dataset.from_csv(film/'index.csv', 'film', need_labels=False), tmp_path/'s', 32, workers=1)
+    s = build_store(Dataset.from_csv(film/'index.csv', 'film'), tmp_path/'s', 32, workers=1)
     assert len(s) == 2 and s.index['label'].isna().all() and len(s.rejected) == 1
 
 

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/networks.html.md"""
 
 # %% auto #0
 __all__ = ['ARCHS', 'grey_stem', 'Normalise', 'alexnet', 'with_batchnorm', 'alexnet_bn', 'batchnorm_layers', 'quick_batchnorm',
-           'resnet50', 'Arch', 'imagenet_weights', 'file_weights', 'adapted', 'load_weights', 'make_net']
+           'resnet50', 'Arch', 'find_arch', 'imagenet_weights', 'file_weights', 'adapted', 'load_weights', 'make_net']
 
 # %% ../../nbs/classify/networks.ipynb #ed361bad
 from collections.abc import Callable
@@ -108,11 +108,16 @@ class Arch:
     lr_own: float = 3e-4 # from the first part of the same training
     cost: float = 3. # of an epoch, beside those of others
     version: int = 1 # raised when `build` makes another network
+    size: int = None # px of the images it wants
+
+    def net(self): return self.build()
 
 ARCHS = {
     'alexnet': Arch('AlexNet as published', alexnet, 'alexnet', lr_foreign=1e-4, lr_own=1e-4),
     'alexnet_bn': Arch('AlexNet with batch norm', alexnet_bn),
     'resnet50': Arch('ResNet50', resnet50, 'resnet50', 5, 2e-3, 5e-4, 7e-4, cost=5.)}
+
+def find_arch(name: str): return find(ARCHS, name, '--arch')
 
 # %% ../../nbs/classify/networks.ipynb #88c069bb
 def imagenet_weights(

@@ -6,7 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/checked.html.md"""
 
 # %% auto #0
 __all__ = ['NAME', 'TITLE', 'LINE', 'YES_NO', 'LARGEST', 'MOST_ROWS', 'MOST_BYTES', 'Check', 'whole', 'number', 'one_of', 'side',
-           'path_in', 'no_way_out', 'Maybe', 'fit', 'damaged', 'read_json', 'fit_table', 'read_table', 'read_csv']
+           'path_in', 'no_way_out', 'Maybe', 'Named', 'fit', 'damaged', 'read_json', 'fit_table', 'read_table',
+           'read_csv']
 
 # %% ../../nbs/core/checked.ipynb #482d47da
 import json, math, os, re
@@ -97,13 +98,23 @@ class Maybe:
     "What may be missing"
     want: object # see `fit`
 
+@dataclass(frozen=True)
+class Named:
+    "A record whose names are the user's: plain ones"
+    want: object # of each value, see `fit`
+
 def _refuse(at, value, words):
     shown = ascii(value)
     raise ValueError(f"{at or 'it'} is {shown if len(shown) < 60 else shown[:56] + ' ...'}, not {words}")
 
+def _record(value, at):
+    "`value`, if it is a dict"
+    if not isinstance(value, dict): _refuse(at, value, 'a record')
+    return value
+
 def _fit_record(value, want, at):
     "The declared names of a dict"
-    if not isinstance(value, dict): _refuse(at, value, 'a record')
+    _record(value, at)
     names = {name: f'{at}.{name}' if at else name for name in want}
     for name, o in want.items():
         if name not in value and not isinstance(o, Maybe): raise ValueError(f'{names[name]} is missing')
@@ -111,11 +122,12 @@ def _fit_record(value, want, at):
 
 def fit(
     value: object, # as JSON gives it
-    want: object,  # dict, list of one, `Check` or `Maybe`
+    want: object,  # dict, list of one, `Check`, `Maybe` or `Named`
     at: str = '',  # where it stands, for the message
 ) -> object:       # what was declared of it
     "A value as declared; `ValueError` says where it is not"
     if isinstance(want, Maybe): return None if value is None else fit(value, want.want, at)
+    if isinstance(want, Named): return _fit_record(value, {fit(o, NAME, at): want.want for o in _record(value, at)}, at)
     if isinstance(want, dict): return _fit_record(value, want, at)
     if isinstance(want, list):
         if not isinstance(value, list): _refuse(at, value, 'a list')

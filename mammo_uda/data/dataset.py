@@ -30,7 +30,7 @@ MEANINGS = {
     'label':       YES_NO,
     'laterality':  {'L': 'L', 'LEFT': 'L', 'R': 'R', 'RIGHT': 'R'},
     'photometric': {'MONOCHROME1': 'MONOCHROME1', 'MONOCHROME2': 'MONOCHROME2'},
-    'split':       {'TRAIN': 'train', 'TEST': 'test'},
+    'split':       {'TRAIN': 'train', 'VALID': 'valid', 'TEST': 'test'},
 }
 
 # %% ../../nbs/data/dataset.ipynb #af9f85c4
@@ -43,7 +43,8 @@ def with_meaning(
     words = MEANINGS[column]
     found = rows[column].str.upper().map(words)
     allowed = ' or '.join(dict.fromkeys(str(v) for v in words.values()))
-    check_rows(rows, found.isna() & rows[column].notna(), name, lambda r: f"{column} is {r[column]!r}; it must be {allowed}")
+    check_rows(rows, found.isna() & rows[column].notna(), name,
+               lambda r: f"{column} is {r[column]!r}; it must be {allowed}")
     return found
 
 # %% ../../nbs/data/dataset.ipynb #beaafc29
@@ -62,8 +63,8 @@ def secret_key() -> bytes:
         finally: new.unlink()
         return path.read_bytes()
     except OSError as e:
-        raise UserError(f"The key for pseudonyms cannot be kept in {path.parent.name} of your configuration folder ({e.strerror}): "
-                        "make that folder writable, or name another one in XDG_CONFIG_HOME.") from None
+        raise UserError(f"The key for pseudonyms cannot be kept in {path.parent.name} of your configuration folder "
+                        f"({e.strerror}): make that folder writable, or name another one in XDG_CONFIG_HOME.") from None
 
 # %% ../../nbs/data/dataset.ipynb #d18e7597
 def pseudonyms(
@@ -72,7 +73,8 @@ def pseudonyms(
 ) -> list:            # the prefix and 12 hexadecimal digits, equal for equal values
     "Names that only the owner of the key can link to the values"
     key = secret_key()
-    return [prefix + hmac.digest(key, f'{prefix}{value}'.encode(errors='surrogateescape'), 'sha256').hex()[:12] for value in values]
+    texts = (f'{prefix}{value}'.encode(errors='surrogateescape') for value in values)
+    return [prefix + hmac.digest(key, text, 'sha256').hex()[:12] for text in texts]
 
 # %% ../../nbs/data/dataset.ipynb #46724bfa
 COLUMNS = ['image_id', 'path', 'patient', 'laterality', 'view', 'label', 'domain', 'photometric', 'split', 'row']
@@ -101,9 +103,10 @@ class Dataset:
         t, refuse = self.table, lambda bad, problem: check_rows(self.table, bad, self.name, problem)
         refuse(t['path'].notna() & t['path'].duplicated(), "its image was listed before; list each image once")
         refuse(t['image_id'].isna() | t['image_id'].duplicated(), "its image_id is missing or was used before")
-        refuse(t['split'].isna() & t['split'].notna().any(), "it has no split; give train or test in every row or in none")
+        refuse(t['split'].isna() & t['split'].notna().any(),
+               "it has no split; give train, valid or test in every row or in none")
         refuse(t.groupby(['domain','patient'], dropna=False)['split'].transform('nunique') > 1,
-               "its patient is in both splits, train and test; a patient must be in one")
+               "its patient is in two splits; a patient must be in one")
 
 # %% ../../nbs/data/dataset.ipynb #5489c301
 VIEW_CODES = 'CC MLO ML LM LMO SIO ISO AT CV RL RM TAN XCC XCCL XCCM FB LMLO RMLO'.split()
@@ -128,11 +131,10 @@ def table_from_rows(
     rows: pd.DataFrame, # text, with a column `row`
     folder: Path,       # that the paths start from
     domain: str,        # e.g. 'film'
-    need_labels: bool,  # refuse an empty label
     name: str,          # of the file
 ) -> pd.DataFrame:      # ready for `Dataset`
     "Give the text of a list its types, and its patients and images pseudonyms"
-    for column in ['path','patient'] + ['label']*need_labels: check_rows(rows, rows[column].isna(), name, f"{column} is empty")
+    for column in ['path','patient']: check_rows(rows, rows[column].isna(), name, f"{column} is empty")
     check_ids(rows, name)
     if 'image_id' in rows:
         twice = rows['image_id'].notna() & rows['image_id'].duplicated()
@@ -150,34 +152,40 @@ def table_from_rows(
     return table
 
 # %% ../../nbs/data/dataset.ipynb #85a38ca9
+def _unlabelled(table):
+    "A sentence on images without a label, if there are some"
+    n = int(table['label'].isna().sum())
+    if n: yield f"{n} of {len(table)} images have no label"
+
 @patch(cls_method=True)
 def from_rows(cls: Dataset,
-    rows: pd.DataFrame,     # text, with `path`, `patient` and `label`; `row` says where each stands in its list
+    rows: pd.DataFrame,     # text, with `path` and `patient`; `row` says where each stands in its list
     folder: str|Path,       # that the paths start from
     domain: str,            # e.g. 'film'
     name: str='table',      # of the list, for messages
-    need_labels: bool=True, # False where labels may be missing
     notes: Iterable[str]=(), # as for `Dataset`
 ) -> Dataset:
     "Check rows of text and give them types and pseudonyms"
     if 'row' not in rows: rows = rows.assign(row=range(1, len(rows)+1))
     rows = rows.reset_index(drop=True)
-    check_columns(rows, ['path','patient'] + ['label']*need_labels, name)
-    return cls(table_from_rows(rows, Path(folder), domain, need_labels, name), folder, name, notes)
+    check_columns(rows, ['path','patient'], name)
+    dataset = cls(table_from_rows(rows, Path(folder), domain, name), folder, name, notes)
+    dataset.notes += _unlabelled(dataset.table)
+    return dataset
 
 # %% ../../nbs/data/dataset.ipynb #618c3c3e
 @patch(cls_method=True)
 def from_csv(cls: Dataset,
     path: str|Path,         # CSV file; its image paths start from its own folder
     domain: str,            # e.g. 'film'
-    need_labels: bool=True, # False where labels may be missing, to predict
 ) -> Dataset:
     "Read and check a list of images"
     path = Path(path)
-    rows = read_rows(path, ['patient'] + ['label']*need_labels, [*COLUMNS, *FURTHER, 'file'])
+    rows = read_rows(path, ['patient'], [*COLUMNS, *FURTHER, 'file'])
     if 'path' not in rows: rows = rows.rename(columns={'file': 'path'})
-    if 'path' not in rows: raise UserError(f"{path} has no column 'path' or 'file': one must name the image files.")
-    return cls.from_rows(rows, path.parent, domain, path, need_labels)
+    if 'path' not in rows:
+        raise UserError(f"{path} has no column 'path' or 'file': one must name the image files.")
+    return cls.from_rows(rows, path.parent, domain, path)
 
 # %% ../../nbs/data/dataset.ipynb #8a3118fd
 def rows_where(
@@ -187,7 +195,8 @@ def rows_where(
     "Which rows of a table have these values"
     keep = np.ones(len(table), dtype=bool)
     for column, value in values.items():
-        found = table[column].isna() if value is None else table[column].isin(value if pd.api.types.is_list_like(value) else [value])
+        wanted = value if pd.api.types.is_list_like(value) else [value]
+        found = table[column].isna() if value is None else table[column].isin(wanted)
         keep &= found.to_numpy(bool)
     return keep
 
@@ -203,37 +212,48 @@ def where(self: Dataset,
 @patch
 def check_classes(self: Dataset):
     "Refuse a data set that no classifier can be trained and tested on"
-    t = self.table
-    check_rows(t, t['label'].isna(), self.name, "label is empty; it must be 0 or 1")
+    t = self.table[self.table['label'].notna()]
+    if t.empty: raise UserError(f"{self.name} has no labels, which are needed here: give 0 or 1 in its column label.")
     for label in (0, 1):
-        if not (t['label']==label).any(): raise UserError(f"{self.name} has one class only: no image has label {label}, and both are needed.")
+        if not (t['label']==label).any():
+            raise UserError(f"{self.name} has one class only: no image has label {label}, and both are needed.")
     patients = t.groupby('patient')['label'].max().value_counts()
     for label in (0, 1):
         n = patients.get(label, 0)
         if n < 5: raise UserError(f"{self.name} has {n} patients of label {label}: at least 5 are needed.")
     for split in ('train', 'test') if t['split'].notna().any() else ():
         if t.loc[t['split']==split, 'label'].nunique() < 2:
-            raise UserError(f"{self.name} has not both classes in its split {split!r}: give each split both, or leave the column split out.")
+            raise UserError(f"{self.name} has not both classes in its split {split!r}: "
+                            "give each split both, or leave the column split out.")
 
 # %% ../../nbs/data/dataset.ipynb #c2f47342
+def _drawn(classes, share, seed):
+    "A share of the patients of each class, and never all of them"
+    groups = [o.index.to_numpy() for _, o in classes.groupby(classes) if len(o) > 1]
+    return [p for o in groups for p in train_test_split(o, test_size=share, random_state=seed)[1]]
+
 @patch
 def split_patients(self: Dataset,
     test: float=0.2, # share of the patients that is tested, 0..1
+    valid: float=0.2, # share of the others on which choices are made, 0..1
     seed: int=0,     # another seed draws other patients
-) -> Dataset:        # with every row in 'train' or 'test'
-    "Set patients aside for testing"
-    self.check_classes()
-    if self.table['split'].notna().all(): return self
-    positive = self.table.groupby('patient', sort=False)['label'].max()
-    _, tested = train_test_split(positive.index.to_numpy(), test_size=test, stratify=positive.to_numpy(int), random_state=seed)
-    split = np.where(self.table['patient'].isin(tested), 'test', 'train')
+) -> Dataset:        # with every row in 'train', 'valid' or 'test'
+    "Set patients aside for choices and for testing"
+    classes = self.table.groupby('patient', sort=False)['label'].max().fillna(-1).astype(int)
+    split = self.table['split'].copy()
+    if split.isna().all():
+        split = split.fillna('train').mask(self.table['patient'].isin(_drawn(classes, test, seed)), 'test')
+    if not (split == 'valid').any():
+        training = classes[classes.index.isin(self.table.loc[split=='train', 'patient'])]
+        split = split.mask(self.table['patient'].isin(_drawn(training, valid, seed)), 'valid')
     return Dataset(self.table.assign(split=split), self.folder, self.name, self.notes)
 
 # %% ../../nbs/data/dataset.ipynb #1094cce3
 @patch
 def summary(self: Dataset) -> pd.DataFrame: # one row a domain and split
     "Count images, patients and labels"
-    groups = self.table.assign(split=self.table['split'].fillna('all')).groupby(['domain','split'], dropna=False)
+    parts = self.table.assign(split=self.table['split'].fillna('all'))
+    groups = parts.groupby(['domain','split'], dropna=False)
     return groups.agg(images=('image_id','size'), patients=('patient','nunique'),
                       positive=('label','sum'), unlabelled=('label', lambda x: x.isna().sum())).reset_index()
 
@@ -278,7 +298,8 @@ def _find_files(folder, names):
     if not found: raise UserError(f"{folder} holds no files: give the folder with the DICOM files.")
     meant = [_meant(n, found) or _meant(n.replace('\\', '/'), found) for n in names]
     for name, files in zip(names, meant):
-        if len(files) > 1: raise UserError(f"{folder} holds {len(files)} files that {name} may mean: give the folders in it, too.")
+        if len(files) > 1:
+            raise UserError(f"{folder} holds {len(files)} files that {name} may mean: give the folders in it, too.")
     return [str(files[0]) if files else name for name, files in zip(names, meant)]
 
 def _is_picture(path):
@@ -287,24 +308,33 @@ def _is_picture(path):
     except Exception: return Path(path).suffix.lower() == '.ljpeg'
     return True
 
-def _header_or_own_patient(path):
+def _header_or_own_patient(folder, path):
     "What the header says; a file that cannot be read is nobody's, and a picture says nothing"
-    try: return read_header(path) # pydicom has a different error for every kind of damage
-    except Exception: return {'patient': None if _is_picture(path) else f'only {path}', 'laterality': None, 'view': None}
+    try: return read_header(folder/path) # pydicom has a different error for every kind of damage
+    except Exception:
+        return {'patient': None if _is_picture(folder/path) else f'only {path}', 'laterality': None, 'view': None}
 
 # %% ../../nbs/data/dataset.ipynb #63bab064
+def _listed(folder, csv):
+    "The files of a list with what it says of them; without a list, all files in the folder"
+    if csv is None:
+        files = sorted(str(p.relative_to(folder)) for p in visible_files(folder))
+        if not files: raise UserError(f"{folder} holds no files: give the folder with the DICOM files.")
+        return pd.DataFrame(dict(file=files, path=files, row=range(1, len(files)+1)))
+    rows = read_rows(csv, ['file'], [*COLUMNS, *FURTHER, 'file'])
+    check_rows(rows, rows['file'].isna(), csv, "file is empty")
+    return rows.assign(path=_find_files(folder, rows['file']))
+
 @patch(cls_method=True)
 def from_dicom(cls: Dataset,
     folder: str|Path,       # folder with DICOM files, subfolders too
-    csv: str|Path,          # CSV with `file` (name of the file) and, to train, `label`; more columns as in `from_csv`
+    csv: str|Path|None,     # CSV with `file` and what else is known, as in `from_csv`; None: all files there
     domain: str,            # e.g. 'digital'
-    need_labels: bool=True, # False where labels may be missing, to predict
 ) -> Dataset:
     "Join a folder of DICOM files with a list of their labels"
-    folder, rows = Path(folder), read_rows(csv, ['file'] + ['label']*need_labels, [*COLUMNS, *FURTHER, 'file'])
-    check_rows(rows, rows['file'].isna(), csv, "file is empty")
-    rows['path'] = _find_files(folder, rows['file'])
-    headers = pd.DataFrame([_header_or_own_patient(folder/p) for p in rows['path']])
+    folder, name = Path(folder), csv or folder
+    rows = _listed(folder, csv)
+    headers = pd.DataFrame([_header_or_own_patient(folder, p) for p in rows['path']])
     for column in HEADER: rows[column] = rows[column].fillna(headers[column]) if column in rows else headers[column]
-    check_rows(rows, rows['patient'].isna(), csv, "neither it nor the header names a patient; add a column patient")
-    return cls.from_rows(rows, folder, domain, csv, need_labels)
+    check_rows(rows, rows['patient'].isna(), name, "neither it nor the header names a patient; add a column patient")
+    return cls.from_rows(rows, folder, domain, name)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..core.checked import NAME
 from ..core.files import UserError
 from .dataset import Dataset
 from .describe import first_copy
-from .phantom import DOMAINS
 from .sets import SETS, ddsm
 from .store import PixelStore
 
@@ -25,17 +25,18 @@ KINDS = (*SETS, 'csv', 'dicom')
 def read_set(
     kind: str,             # one of `KINDS`
     source: str|Path,      # folder of the set; for 'csv' the CSV
-    domain: str=None,      # 'film' or 'digital'; None: what the set is, digital for one's own
-    labels: str|Path=None, # CSV with `file` and `label`, for 'dicom'
+    domain: str=None,      # what the images are called; None: what the set is, 'own' for one's own
+    labels: str|Path=None, # CSV with `file` and `label`, for 'dicom'; None: unlabelled
     negatives: list=None,  # volumes of DDSM whose films are negative, see `ddsm`
 ) -> Dataset:
     "The images of a set, listed and checked"
     if kind not in KINDS: raise UserError(f"There is no kind of set named {kind}: choose from {', '.join(KINDS)}.")
-    if (labels is None) == (kind == 'dicom'): raise UserError("Give --labels, the CSV with the labels of the files, for the kind dicom and for no other.")
-    if domain not in (None, *DOMAINS): raise UserError(f"--domain {domain} is unknown: choose from {', '.join(DOMAINS)}.")
+    if labels and kind != 'dicom':
+        raise UserError("--labels is the CSV with the labels of the files, for the kind dicom: leave it out for others.")
+    if domain and not NAME.test(domain): raise UserError(f"--domain {domain!r} cannot be a name: give {NAME.words}.")
     if negatives and kind != 'ddsm': raise UserError("--negatives names volumes of DDSM: leave it out for other kinds.")
-    if kind == 'csv': return Dataset.from_csv(source, domain or 'digital')
-    if kind == 'dicom': return Dataset.from_dicom(source, labels, domain or 'digital')
+    if kind == 'csv': return Dataset.from_csv(source, domain or 'own')
+    if kind == 'dicom': return Dataset.from_dicom(source, labels, domain or 'own')
     options = dict(domain=domain) if domain else {}
     return ddsm(source, negatives=tuple(negatives), **options) if negatives else SETS[kind](source, **options)
 
@@ -54,8 +55,12 @@ def ingest_notes(
 ) -> list:             # sentences
     "What there is to know about a new store"
     index, rejected, twins = store.index, store.rejected, same_pixels(store)
-    notes = [f"{len(index)} images of {index['patient'].nunique()} patients are in the store as {index['domain'].iloc[0]}, {len(rejected)} could not be used."]
-    if len(rejected): notes.append(f"rejected.csv says why; the first is row {rejected['row'][0]}: {rejected['reason'][0]}.")
+    notes = [f"{len(index)} images of {index['patient'].nunique()} patients are in the store as "
+             f"{index['domain'].iloc[0]}, {len(rejected)} could not be used."]
+    if len(rejected):
+        notes.append(f"rejected.csv says why; the first is row {rejected['row'][0]}: {rejected['reason'][0]}.")
     notes += [f"{note[0].upper()}{note[1:]}." for note in store.notes()]
-    if len(twins): notes.append(f"{len(twins)} images repeat the pixels of another patient; the first is row {twins['other_row'][0]}, which repeats row {twins['row'][0]}.")
+    if len(twins):
+        notes.append(f"{len(twins)} images repeat the pixels of another patient; "
+                     f"the first is row {twins['other_row'][0]}, which repeats row {twins['row'][0]}.")
     return notes

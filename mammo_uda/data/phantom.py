@@ -376,8 +376,9 @@ def phantom_index(
     "Who is in a phantom data set: four views a patient."
     first = 1 + DOMAINS.index(domain)*1_000_000
     def label(i, side): return int(draw_patient(first+i, seed, positive)[1] == side)
+    def part(i): return 'test' if i >= round(patients*2/3) else 'valid' if i % 5 == 4 else 'train'
     rows = [dict(patient=f'{domain}-p{i+1:05}', laterality=s, view=v, domain=domain, label=label(i, s), photometric='MONOCHROME2',
-                 split='train' if i < round(patients*2/3) else 'test', phantom=first+i)
+                 split=part(i), phantom=first+i)
             for i in range(patients) for s in SIDES for v in VIEWS]
     table = pd.DataFrame(rows)
     table.insert(0, 'image_id', [f'{domain}-i{i+1:05}' for i in range(len(table))])

@@ -84,7 +84,7 @@ def write_pixels(
 STORE = dict(size=side(), images=whole(0, 10_000_000), key=NAME, notes=Maybe([LINE]))
 INDEX = dict(image_id=TITLE, patient=Maybe(TITLE), domain=Maybe(TITLE), made_from=Maybe(TITLE),
              view=Maybe(NAME), photometric=Maybe(NAME), laterality=Maybe(one_of('L', 'R')),
-             split=Maybe(one_of('train', 'test')), label=Maybe(one_of(0, 1)), row=Maybe(number(0)),
+             split=Maybe(one_of('train', 'valid', 'test')), label=Maybe(one_of(0, 1)), row=Maybe(number(0)),
              spacing=Maybe(number(0)), notes=Maybe(LINE))
 OF_PHANTOMS = dict(phantom=whole(0, 1_999_999), data_seed=whole(0, 2**63), positive=number(0, 1),
                    view=one_of('CC', 'MLO'), laterality=one_of('L', 'R'))

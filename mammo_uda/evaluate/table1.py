@@ -104,7 +104,10 @@ def caption(self: Table1) -> str:
 @patch(as_prop=True)
 def texts(self: Table1) -> list: # sentences
     "All that stands under the table."
-    return [self.caption, *[PAPER_CAPTION]*(self.paper is not None), *self.lines()]
+    return [*self._captions(), *self.lines()]
+
+@patch
+def _captions(self: Table1): return [self.caption, *[PAPER_CAPTION]*(self.paper is not None)]
 
 # %% ../../nbs/evaluate/table1.ipynb #3a7fc453
 def _records(df): return json.loads(df.to_json(orient='records', double_precision=6))
@@ -199,8 +202,8 @@ def _html_row(tag, texts, n_ours):
     return f"<tr>{''.join(cell(i, text) for i, text in enumerate(texts))}</tr>"
 
 # %% ../../nbs/evaluate/table1.ipynb #e67e734c
-@patch
-def _grids(self: Table1):
+@patch(as_prop=True)
+def grids(self: Table1) -> tuple: # of two tables of texts
     "Our texts and the paper's, with as many rows"
     ours = text_grid(self.cells)
     return ours, ours.iloc[:, :0] if self.paper is None else text_grid(self.paper)
@@ -208,7 +211,7 @@ def _grids(self: Table1):
 @patch
 def _repr_html_(self: Table1) -> str:
     "Table, caption and summary as an HTML fragment"
-    ours, paper = self._grids()
+    ours, paper = self.grids
     n = 2 + ours.shape[1]
     head = ['train', 'test', *map('\n'.join, ours.columns), *(f'paper\n{a}\n{m}' for a, m in paper.columns)]
     rows = [_html_row('td', [*d, *a, *b], n) for d, a, b in zip(ours.index, ours.values, paper.values)]
@@ -226,13 +229,12 @@ def _markdown_row(texts): return '| ' + ' | '.join(map(_markdown, texts)) + ' |'
 @patch
 def _repr_markdown_(self: Table1) -> str:
     "Table, caption and summary as Markdown"
-    ours, paper = self._grids()
+    ours, paper = self.grids
     head = ['train', 'test', *map(' '.join, ours.columns), *(f'paper: {a} {m}' for a, m in paper.columns)]
     rows = [[*d, *a, *b] for d, a, b in zip(ours.index, ours.values, paper.values)]
     grid = map(_markdown_row, [head, ['---']*len(head), *rows])
-    captions = self.texts[:-len(self.lines()) or None]
     lines = [f'- {_markdown(line)}' for line in self.lines()]
-    return '\n\n'.join(['\n'.join(grid), *map(_markdown, captions), '\n'.join(lines) + '\n'])
+    return '\n\n'.join(['\n'.join(grid), *map(_markdown, self._captions()), '\n'.join(lines) + '\n'])
 
 # %% ../../nbs/evaluate/table1.ipynb #a91345a8
 @patch

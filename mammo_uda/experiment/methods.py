@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/methods.html.md"""
 
 # %% auto #0
 __all__ = ['SOURCE', 'IMAGES', 'LABELS', 'BEFORE', 'METHODS', 'Method', 'find_method', 'own_method', 'sees_labels',
-           'about_methods', 'measure_batchnorm']
+           'about_methods', 'recipe_of', 'carried_to', 'measure_batchnorm']
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d03
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from ..classify.networks import batchnorm_layers
 from ..core.files import UserError
 from ..core.values import find
 from ..data.store import PixelStore
-from ..translate.recipes import RECIPES
+from ..translate.recipes import RECIPES, Recipe, find_recipe
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d07
 SOURCE, IMAGES, LABELS = 'source', 'target images', 'target labels'
@@ -90,6 +90,21 @@ def about_methods(
         told = sees_labels(name) and 'labels' not in find_method(name).about
         return find_method(name).about + " (told the target's labels)"*told
     return '; '.join(f'{name}: {about(name)}' for name in names)
+
+def recipe_of(
+    name: str, # of a method
+) -> Recipe|None:
+    "The recipe that makes the training images of a method, or of the one whose network it takes."
+    recipe = find_method(own_method(name)).recipe
+    return recipe and find_recipe(recipe)
+
+def carried_to(
+    name: str, # of a method
+    source: str, # domain it is trained on
+    target: str, # another domain
+) -> str: # `target`, or `source` where the method knows nothing of a target
+    "Where a method carries its classifier."
+    return source if find_method(name).needs == (SOURCE,) else target
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d13
 @torch.no_grad()

@@ -18,8 +18,9 @@ from PIL import Image
 from ..core.figure import Figure
 from ..core.files import UserError, write_whole
 from ..data.store import PixelStore
-from ..evaluate.scores import CELL
-from ..evaluate.table1 import PAPER, PAPER_CAPTION, Table1, confident_errors, text_grid
+from ..evaluate.curves import confident_errors
+from ..evaluate.intervals import PLACE
+from ..evaluate.table1 import Table1, text_grid
 from ..experiment.report import kind_text, read_manifest, run_table
 from .page import data_uri, standalone_page
 from .parts import Viewer
@@ -49,14 +50,14 @@ def named_cells(
     table: Table1,
 ) -> list:         # of dict(train_domain, test_domain, arch, method)
     "The cells of a table, row after row"
-    return table.cells[CELL[:4]].to_dict('records')
+    return table.cells[PLACE].to_dict('records')
 
 def cell_title(
     table: Table1,
     cell: dict,    # train_domain, test_domain, arch, method
 ) -> str:
     "A cell and its number in words"
-    train, test, arch, method = [cell[name] for name in CELL[:4]]
+    train, test, arch, method = [cell[name] for name in PLACE]
     return f'{train} to {test}, {arch}, {method}: {text_grid(table.cells)[arch, method][train, test]}'
 
 # %% ../../nbs/view/table1.ipynb #1b0567d8
@@ -80,7 +81,8 @@ def cell_html(
 ) -> str:              # HTML
     "Curves, histograms and most confident errors of one cell"
     errors, title = confident_errors(table.part(**cell)), html.escape(cell_title(table, cell))
-    return (f'<div style="line-height:1.4"><h2>{title}</h2><img src="{figure_uri(table.plot_cell(**cell))}" style="max-width:100%" '
+    return (f'<div style="line-height:1.4"><h2>{title}</h2>'
+            f'<img src="{figure_uri(table.plot_cell(**cell))}" style="max-width:100%" '
             f'alt="A ROC curve for each seed, and histograms of the scores of negatives and positives. {title}">'
             + _errors_html(errors[errors.label==0], 'Negatives that look positive', store)
             + _errors_html(errors[errors.label==1], 'Positives that look negative', store) + '</div>')
@@ -94,17 +96,19 @@ def _row_html(name, cells, paper, tag):
     return f'<tr><th>{name}</th>' + ''.join(f'<{tag}>{o}</{tag}>' for o in cells) + more + '</tr>'
 
 def _button_html(title, text):
-    return f'<button aria-label="{html.escape(title)}" aria-pressed="false"{" disabled" if text=="—" else ""}>{html.escape(text)}</button>'
+    dead = ' disabled' if text == '—' else ''
+    return f'<button aria-label="{html.escape(title)}" aria-pressed="false"{dead}>{html.escape(text)}</button>'
 
 # %% ../../nbs/view/table1.ipynb #7176c49a
+def _heads(grid): return [f'{html.escape(arch)}<br>{html.escape(method)}' for arch, method in grid]
+
 def table_html(
     table: Table1,
-) -> str:          # HTML; a button for each of `named_cells`
+) -> str: # HTML; a button for each of `named_cells`
     "The table as a form of buttons"
-    ours, paper = text_grid(table.cells), text_grid(PAPER)
+    ours, paper = table.grids
     buttons = [_button_html(cell_title(table, c), t) for c, t in zip(named_cells(table), ours.values.ravel())]
-    names = [[f'{html.escape(arch)}<br>{html.escape(method)}' for arch, method in grid] for grid in (ours, paper)]
-    head = _row_html(_arrow('train', 'test'), names[0], [f'paper<br>{name}' for name in names[1]], 'th')
+    head = _row_html(_arrow('train', 'test'), _heads(ours), [f'paper<br>{name}' for name in _heads(paper)], 'th')
     n = ours.shape[1]
     rows = [_row_html(_arrow(*row), buttons[i*n:][:n], paper.values[i], 'td') for i, row in enumerate(ours.index)]
     return f'<div class="mu-cells"><table>{head}{"".join(rows)}</table></div>'
@@ -149,7 +153,7 @@ export default {render({model, el}) {
     shown = traitlets.Int(-1).tag(sync=True)
 
 # %% ../../nbs/view/table1.ipynb #d37a65d7
-def _notes_html(table): return ''.join(f'<p>{html.escape(o)}</p>' for o in [table.caption, PAPER_CAPTION, *table.lines()])
+def _notes_html(table): return ''.join(f'<p>{html.escape(o)}</p>' for o in table.texts)
 
 # %% ../../nbs/view/table1.ipynb #e297f068
 def _check_images(run, scores, stores):
@@ -169,6 +173,7 @@ class Table1Viewer(Viewer):
         _check_images(run, self.table.scores, self.stores)
         self.cells, self.behind = Cells(html=table_html(self.table)), HTML()
         self.paper = Checkbox(description="paper's numbers", indent=False)
+        self.paper.layout.display = 'none' if self.table.paper is None else ''
         super().__init__([self.cells, self.paper, self.behind, HTML(_notes_html(self.table))])
         self.cells.observe(self._open, 'shown')
         traitlets.dlink((self.paper, 'value'), (self.cells, 'paper'))
@@ -192,7 +197,8 @@ function show(i) {
   behind.innerHTML = data[i];
   it.press(i);
 }
-document.getElementById('paper').onchange = e => it.paper(e.target.checked);
+const paper = document.getElementById('paper');
+if (paper) paper.onchange = e => it.paper(e.target.checked);
 show(data.findIndex(o => o));"""
 
 # %% ../../nbs/view/table1.ipynb #57f233c6
@@ -202,12 +208,13 @@ def _pages(self: Table1Viewer):
     found = zip(named_cells(self.table), text_grid(self.table.cells).values.ravel())
     return [None if text=='—' else cell_html(self.table, self.stores[c['test_domain']], c) for c, text in found]
 
+_PAPER = '<p class="row"><label><input type="checkbox" id="paper">paper\'s numbers</label></p>'
+
 @patch
 def save(self: Table1Viewer,
     path: str|Path, # .html file to write
-) -> Path:          # `path`
+) -> Path: # `path`
     "Write the table and what is behind each cell as one page"
-    body = (f'<h1>Table 1, auROC</h1>{table_html(self.table)}'
-            '<p class="row"><label><input type="checkbox" id="paper">paper\'s numbers</label></p>'
+    body = (f"<h1>Table 1, auROC</h1>{table_html(self.table)}{_PAPER if self.table.paper is not None else ''}"
             f'<section id="behind" aria-live="polite"></section>{_notes_html(self.table)}')
     return write_whole(path, standalone_page('Table 1, auROC', body, _CELLS + _SCRIPT, self._pages(), _STYLE))

@@ -16,7 +16,6 @@ from ipywidgets import HBox, HTML, VBox
 from PIL import Image
 from ..core.files import UserError, write_whole
 from ..data.dataset import rows_where
-from ..data.phantom import DOMAINS
 from ..experiment.report import Triplets, read_manifest
 from ..experiment.trainings import open_sample, sample_files
 from ..translate.audit import beside, blob, contrast, spot
@@ -66,11 +65,11 @@ def every(
     return int(np.diff(epochs[:2])[0]) if len(epochs) > 1 else 1
 
 def grid_half(
-    grid: Path,  # a path from `epoch_grids`
-    domain: str, # of the real images
+    grid: Path, # a path from `epoch_grids`
+    half: int, # of the direction, 0 or 1
 ) -> np.ndarray: # uint8 [H,W]
     "The images of one direction"
-    return np.array_split(open_sample(grid), 2, axis=1)[DOMAINS.index(domain)]
+    return np.array_split(open_sample(grid), 2, axis=1)[half]
 
 # %% ../../nbs/view/translation.ipynb #655b387a
 def swiped(
@@ -95,17 +94,18 @@ class TranslationViewer(Viewer):
     def __init__(self,
         run: str|Path, # run folder
     ):
-        found = {(o['domain'], o['recipe'], o['seed']): o for o in read_manifest(run)['translations']}
-        if not found: raise UserError(f"{run} has no translated images to show.")
-        self.triplets, self.grids = [{key: make(run, o) for key, o in found.items()} for make in (Triplets, epoch_grids)]
-        directions = {f"{o['domain']} → {o['to']}": o['domain'] for o in found.values()}
-        self.direction = menu('direction', list(directions.items()))
-        self.recipe, self.seed = [menu(name, list(dict.fromkeys(o))) for name, o in zip(['recipe', 'seed'], list(zip(*found))[1:])]
+        self.found = {((o['domain'], o['to']), o['recipe'], o['seed']): o for o in read_manifest(run)['translations']}
+        if not self.found: raise UserError(f"{run} has no translated images to show.")
+        self.triplets, self.grids = [{key: make(run, o) for key, o in self.found.items()} for make in (Triplets, epoch_grids)]
+        ways, recipes, seeds = [list(dict.fromkeys(o)) for o in zip(*self.found)]
+        self.direction = menu('direction', [(' → '.join(way), way) for way in ways])
+        self.recipe, self.seed = menu('recipe', recipes), menu('seed', seeds)
         self.menus = filter_menus([o.index for o in self.triplets.values()], ['view', 'label'])
         self.page, self.text, self.warning = Slider(description='image', min=1, step=1, value=1), HTML(), HTML()
         self.greys, self.swipe = WindowLevel(), Slider(description='swipe', value=0.5)
         truth = ['truth'] if any(is_known(o.index) for o in self.triplets.values()) else []
-        self.pictures = {o: Picture(caption=o) for o in ['real', 'synthesised', *truth, 'reconstructed', 'difference', 'swipe']}
+        names = ['real', 'synthesised', *truth, 'reconstructed', 'difference', 'swipe']
+        self.pictures = {o: Picture(caption=o) for o in names}
         self.epoch, self.grid = Slider(description='epoch'), Picture(side=384)
         super().__init__(self._layout())
         self._connect()
@@ -115,9 +115,11 @@ class TranslationViewer(Viewer):
 @patch
 def _layout(self: TranslationViewer):
     "Menus, pages, greys, pictures, then what was kept of the training"
-    rows = [[self.direction, self.recipe, self.seed, *self.menus.values()], [self.page, self.text], [self.greys, self.swipe]]
+    rows = [[self.direction, self.recipe, self.seed, *self.menus.values()], [self.page, self.text],
+            [self.greys, self.swipe]]
+    rows = [HBox(row, layout=WRAP) for row in rows]
     self.training = VBox([self.epoch, self.grid])
-    return [*[HBox(row, layout=WRAP) for row in rows], self.warning, HBox([*self.pictures.values()], layout=WRAP), self.training]
+    return [*rows, self.warning, HBox([*self.pictures.values()], layout=WRAP), self.training]
 
 # %% ../../nbs/view/translation.ipynb #2960d2a6
 @patch
@@ -208,7 +210,7 @@ def _epoch(self: TranslationViewer):
     "Show what was kept of an epoch"
     grids = self.grids[self.key]
     epoch = min(grids, key=lambda o: abs(o - self.epoch.value))
-    self.grid.png = png(grid_half(grids[epoch], self.direction.value))
+    self.grid.png = png(grid_half(grids[epoch], self.found[self.key]['half']))
     self.grid.alt = self.grid.caption = f'Real, synthesised and reconstructed after epoch {epoch}'
 
 # %% ../../nbs/view/translation.ipynb #ab0c19c9
@@ -252,19 +254,21 @@ def _uri(pixels): return data_uri(jpeg(pixels), 'jpeg')
 def _saved(self: TranslationViewer, i):
     "An image with all that stands beside it"
     row, images = self.shown.index.iloc[i], shown_images(self.shown, i)
-    answer = self._answer(row)
+    real, synthesised, answer = images['real'], images['synthesised'], self._answer(row)
     pictures = images | (dict(truth=answer[0]) if answer else {})
     return {name: _uri(windowed(o)) for name, o in pictures.items()} | dict(
-        difference=_uri(difference(images['synthesised'], images['real'])), text=row_text(row), warning=warning(images['real'], images['synthesised'], answer))
+        difference=_uri(difference(synthesised, real)), text=row_text(row), warning=warning(real, synthesised, answer))
 
 @patch
 def save(self: TranslationViewer,
     path: str|Path, # .html file to write
-    n: int = 8,     # images at most, evenly chosen from those that the menus leave
+    n: int = 8, # images at most, evenly chosen from those that the menus leave
 ):
     "Write a page of its own with these translations"
     if not len(self.rows): raise UserError("There is no such image to save: choose something else in the menus.")
-    grids = self.grids[self.key]
-    data = dict(images=[self._saved(i) for i in evenly(self.rows, n)], names=list(self.pictures), level=self.greys.level.value, width=self.greys.width.value,
-                epochs={epoch: _uri(grid_half(grid, self.direction.value)) for epoch, grid in grids.items()}, every=every(list(grids)))
-    return write_whole(path, twin_page(f'{self.direction.label}, {self.recipe.value}, seed {self.seed.value}', _TWIN + _TWIN_EPOCHS, data))
+    grids, half = self.grids[self.key], self.found[self.key]['half']
+    data = dict(images=[self._saved(i) for i in evenly(self.rows, n)], names=list(self.pictures),
+                level=self.greys.level.value, width=self.greys.width.value, every=every(list(grids)),
+                epochs={epoch: _uri(grid_half(grid, half)) for epoch, grid in grids.items()})
+    title = f'{self.direction.label}, {self.recipe.value}, seed {self.seed.value}'
+    return write_whole(path, twin_page(title, _TWIN + _TWIN_EPOCHS, data))
