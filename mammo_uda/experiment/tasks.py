@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/tasks.html.md"""
 
 # %% auto #0
 __all__ = ['save_both', 'train_gan', 'synthesise', 'labelled_shots', 'new_classifier', 'fit_classifier', 'start_classifier',
-           'training_items', 'train_classifier', 'adapt_batchnorm', 'score_classifier']
+           'training_items', 'train_classifier', 'adapt_batchnorm', 'score_classifier', 'predict_images', 'read_logits']
 
 # %% ../../nbs/experiment/tasks.ipynb #ebbc0f30
 import json
@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import expit
 
 from ..classify.learner import classifier_learner, load_classifier, predict_logits, save_classifier
 from ..classify.networks import Arch, make_net, quick_batchnorm
+from ..core.checked import TITLE, number, read_table
 from ..core.files import write_whole
 from ..core.training import ReportProgress, Resume, pick_device, seed_all, trained_in
 from ..core.values import from_json
@@ -238,3 +240,27 @@ def score_classifier(
     logits = np.asarray(predict_logits(net, store, rows), float)
     about = store.index.iloc[rows][['image_id','patient','domain','label']].rename(columns=dict(domain='test_domain'))
     write_scores(about.assign(logit=logits, prob=expit(logits), arch=arch, **who), out/'scores.parquet')
+
+# %% ../../nbs/experiment/tasks.ipynb #1a44a2c4
+@version(1)
+def predict_images(
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    trained: Path, # the classifier
+    store: Path, # whose images are asked about
+    arch: str, # name of the network
+    network: dict, # an `Arch`, as JSON
+    device: str = None, # as for `pick_device`
+):
+    "Asks a classifier about all images of a store."
+    net, _ = load_classifier(trained, device, from_json(Arch, network))
+    store = PixelStore(store)
+    logits = np.asarray(predict_logits(net, store, np.arange(len(store))), float)
+    answers = store.index[['image_id']].assign(logit=logits)
+    write_whole(out/'logits.parquet', answers.to_parquet(index=False))
+
+def read_logits(
+    folder: Path, # of a `predict_images` step
+) -> pd.DataFrame: # image_id, logit
+    "The answers about all images of a store."
+    return read_table(folder/'logits.parquet', dict(image_id=TITLE, logit=number()))
