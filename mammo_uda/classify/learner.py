@@ -15,10 +15,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
+from scipy.special import expit
 from torch import nn
 from fastcore.foundation import L
 from ..core import quiet # before fastai
@@ -29,7 +31,7 @@ from fastai.vision import learner as _ # how images and their answers are shown
 from ..core.checked import NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
 from ..core.files import UserError, clear_scraps, only_one, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
-from .networks import ARCHS, Arch, make_net
+from .networks import Arch, arch_name, find_arch, make_net
 from ..data.blocks import LABELS, label_of
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
@@ -72,17 +74,25 @@ def classifier_learner(
     cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for a classifier; `learn.fit_one_cycle(n)` trains it."
-    return Learner(dls, net.to(memory_format=torch.channels_last), BalancedLoss(negatives_per_positive(dls.train_ds.items)), lr=lr,
-                   opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05, cbs=[Precision(), StopOnNaN(), *L(cbs)])
+    net, loss = net.to(memory_format=torch.channels_last), BalancedLoss(negatives_per_positive(dls.train_ds.items))
+    return Learner(dls, net, loss, lr=lr, opt_func=fused(torch.optim.AdamW, betas=(.9,.99)), wd=.05,
+                   cbs=[Precision(), StopOnNaN(), *L(cbs)])
 
 # %% ../../nbs/classify/learner.ipynb #cecfbdf8
 @torch.no_grad()
-def predict_logits(net, store, rows, bs=64):
+def predict_logits(
+    net: nn.Module, # classifier; put into evaluation mode
+    store: PixelStore,
+    rows: list, # positions in the store
+    bs: int = 64, # images a batch
+) -> np.ndarray: # float32, one a row
+    "Logits for images of a store; above 0 is positive."
     net.eval()
     device = next(net.parameters()).device
-    return [p for i in range(0, len(rows), bs) for p in net(torch.from_numpy(store[rows[i:i+bs]])[:,None].to(device))[:,0].tolist()]
+    batches = (torch.from_numpy(store[rows[i:i+bs]])[:,None].to(device) for i in range(0, len(rows), bs))
+    said = [net(x)[:,0].float().cpu().numpy() for x in batches]
+    return np.concatenate(said or [np.empty(0, 'float32')])
 
-@torch.no_grad()
 def predict(
     net: nn.Module, # classifier; put into evaluation mode
     store: PixelStore,
@@ -90,26 +100,24 @@ def predict(
     bs: int = 64, # images a batch
 ) -> list: # probabilities of being positive, one a row
     "Probability of being positive for images of a store."
-    net.eval()
-    device = next(net.parameters()).device
-    batches = (torch.from_numpy(store[rows[i:i+bs]])[:,None].to(device) for i in range(0, len(rows), bs))
-    return [p for x in batches for p in torch.sigmoid(net(x)[:,0]).tolist()]
+    return expit(predict_logits(net, store, rows, bs).astype('float64')).tolist()
 
 # %% ../../nbs/classify/learner.ipynb #5df84377
 def save_classifier(
-    net: nn.Module, # of one of `ARCHS`
+    net: nn.Module, # of one of `ARCHS`, or of timm
     folder: str|Path, # to make
-    arch: str, # name in `ARCHS`
+    arch: str, # its name
     size: int, # px of the images it was trained on
     **about, # what else is worth knowing: domains, method, seed, keys of the stores it was trained on
 ):
     "Writes weights and description of a classifier."
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_weights(net, Path(folder)/'classifier.safetensors')
-    write_whole(Path(folder)/'classifier.json', json.dumps(dict(arch=arch, size=size, range=[0, 1], **about, version=version('mammo_uda')), indent=1))
+    known = dict(arch=arch_name(arch), size=size, range=[0, 1], **about, version=version('mammo_uda'))
+    write_whole(Path(folder)/'classifier.json', json.dumps(known, indent=1))
 
 # %% ../../nbs/classify/learner.ipynb #66573503
-CLASSIFIER = dict(arch=NAME, size=side(), source=Maybe(TITLE), train_domain=Maybe(TITLE), target_domain=Maybe(NAME),
+CLASSIFIER = dict(arch=NAME, size=side(), source=Maybe(TITLE), train_domain=Maybe(NAME), target_domain=Maybe(NAME),
                   method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]),
                   precision=Maybe(NAME), started_in=Maybe(NAME), statistics_of=Maybe(NAME))
 
@@ -119,31 +127,37 @@ def known_arch(
     name: str,
 ) -> Arch:
     "The network of this name; a folder does not say how to build one, for nothing in it may run."
-    if name in ARCHS: return ARCHS[name]
-    raise UserError(f"{folder} holds a network named {name}, which is not known here: "
-                    "import what adds it to ARCHS first.")
+    try: return find_arch(name)
+    except UserError as e:
+        why = e.sentence if name.startswith('timm-') else "import what adds it to ARCHS first."
+        raise UserError(f"{folder} holds a network named {name}, which is not known here: {why}") from None
 
 def load_classifier(
     folder: str|Path, # made by `save_classifier`
     device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
-    arch: Arch = None, # its network; `None` takes that of its name in `ARCHS`
+    arch: Arch = None, # its network; `None` takes that of its name
 ) -> tuple: # network; dict of what is known of it
     "Reads a classifier; nothing in it can run."
     folder, weights = Path(folder), Path(folder)/'classifier.safetensors'
     try:
         about = read_json(folder/'classifier.json', CLASSIFIER)
-        build = (arch or known_arch(folder, about['arch'])).build
-        with torch.device('meta'): state = read_weights(build(), weights)
+        new = (arch or known_arch(folder, about['arch'])).new
+        with torch.device('meta'): state = read_weights(new(), weights)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise UserError(f"{folder} holds no classifier ({Path(e.filename or weights).name} is missing): "
                         "pass a folder that a run wrote, such as steps/uda-resnet50-film-0-...") from None
     except ValueError as e: raise damaged(weights, e) from None
     except (RuntimeError, OSError, SafetensorError) as e: raise damaged(weights, type(e).__name__) from None
-    net = build()
+    net = new()
     net.load_state_dict(state)
     return net.to(pick_device(device), memory_format=torch.channels_last).eval(), about
 
 # %% ../../nbs/classify/learner.ipynb #ae18b14e
+def _for_scoring(csv):
+    "The images of a list, whatever it says of them: for scoring, any will do"
+    listed = Dataset.from_csv(csv, 'new')
+    return Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name)
+
 def predict_csv(
     model: str|Path, # folder of a classifier
     csv: str|Path, # file with columns path (or file) and patient
@@ -152,11 +166,10 @@ def predict_csv(
     progress: Callable = None, # called with (images done, images in all)
 ) -> pd.DataFrame: # what was written, and a column `reason` for rows that could not be read
     "Scores the images of a CSV with a trained classifier."
-    if not Path(out).parent.is_dir(): raise UserError(f"The scores cannot be written to {out}: make the folder {Path(out).parent} first.")
+    if not Path(out).parent.is_dir():
+        raise UserError(f"The scores cannot be written to {out}: make the folder {Path(out).parent} first.")
     net, about = load_classifier(model, device)
-    listed = Dataset.from_csv(csv, 'new')
-    dataset = Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name) # for scoring, any image will do
-    images = Path(f'{out}.images')
+    dataset, images = _for_scoring(csv), Path(f'{out}.images')
     with only_one(f'{out}.lock', f"Another process is writing {out}: wait until it ends, or choose another file."):
         shutil.rmtree(images, ignore_errors=True)
         clear_scraps(images.parent, {Path(out).name})

@@ -19,8 +19,8 @@ from ..core.values import as_json, name_of
 from .methods import LABELS, carried_to, find_method, recipe_of
 from .sources import Domain, prepare_step
 from .steps import Step
-from .tasks import (adapt_batchnorm, score_classifier, start_classifier, synthesise, train_classifier,
-                                        train_gan)
+from .tasks import (adapt_batchnorm, predict_images, score_classifier, start_classifier, synthesise,
+                                        train_classifier, train_gan)
 from ..translate.recipes import find_recipe
 
 # %% ../../nbs/experiment/study.ipynb #50f2b39b
@@ -133,6 +133,15 @@ class Study:
         name = '-'.join(['score', method, arch, source, *[target]*(target != source), 'on', test, str(seed)])
         inputs = dict(trained=trained, store=self.stores[test])
         return task(name, score_classifier, about_classifier(method, arch, source, target, seed), inputs, .2)
+
+    @cache
+    def answers(self, method: str, arch: str, source: str, target: str, asked: str, seed: int) -> Step:
+        "Ask a classifier about all images of a domain."
+        target = carried_to(method, source, target)
+        trained = self.classifier(method, arch, source, target, seed)
+        name = '-'.join(['ask', method, arch, source, *[target]*(target != source), 'on', asked, str(seed)])
+        config = dict(arch=arch, network=as_json(find_arch(arch)))
+        return task(name, predict_images, config, dict(trained=trained, store=self.stores[asked]), .3)
 
 # %% ../../nbs/experiment/study.ipynb #53f3d6f7
 @dataclass(frozen=True)

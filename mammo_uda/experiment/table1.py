@@ -19,7 +19,7 @@ from rich import get_console
 from rich.console import Console
 from rich.text import Text
 
-from ..classify.networks import make_net
+from ..classify.networks import WEIGHTS, make_net
 from ..core.files import UserError, printable, write_whole
 from ..core.training import pick_device
 from ..data.store import PixelStore
@@ -27,7 +27,7 @@ from ..evaluate.scores import read_scores, write_scores
 from ..evaluate.table1 import Table1
 from .methods import about_methods
 from .report import make_report
-from .settings import NAMED_WEIGHTS, choose_settings, claim_folder, make_folder, run_precision
+from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain, phantom_domains, split_domain
 from .steps import Step, check_platform, fingerprint, make_missing, run_lock
 from .study import Plan, plan
@@ -165,7 +165,7 @@ def run_table1(
     "Makes Table 1: the whole job, or what is missing of it."
     check_platform()
     named = named_domains(domains, film, digital, domain_by)
-    file = None if weights in NAMED_WEIGHTS else Path(weights)
+    file = None if weights in WEIGHTS else Path(weights)
     settings = choose_settings(domains=named, weights='file' if file else weights, device=device, **options)
     workers = pick_workers(workers, device)
     check_weights(settings, file)
