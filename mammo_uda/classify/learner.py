@@ -1,4 +1,4 @@
-"""Train a classifier on mammograms, keep it, score images with it
+"""Train a classifier on mammograms, keep it, ask it about images
 
 Docs: https://mammo-uda.github.io/mammo_uda/classify/learner.html.md"""
 
@@ -6,17 +6,14 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/learner.html.md"""
 
 # %% auto #0
 __all__ = ['CLASSIFIER', 'BalancedLoss', 'negatives_per_positive', 'classifier_learner', 'predict_logits', 'predict',
-           'save_classifier', 'known_arch', 'load_classifier', 'predict_csv']
+           'save_classifier', 'known_arch', 'load_classifier']
 
 # %% ../../nbs/classify/learner.ipynb #2de26daf
 import json
-import shutil
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -28,13 +25,12 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.vision import learner as _ # how images and their answers are shown
 
-from ..core.checked import NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
-from ..core.files import UserError, clear_scraps, only_one, write_whole
+from ..core.checked import LINE, NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
+from ..core.files import UserError, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
 from .networks import Arch, arch_name, find_arch, make_net
 from ..data.blocks import LABELS, label_of
-from ..data.dataset import Dataset
-from ..data.store import PixelStore, build_store
+from ..data.store import PixelStore
 
 # %% ../../nbs/classify/learner.ipynb #3138a2b6
 class BalancedLoss(nn.Module):
@@ -151,31 +147,3 @@ def load_classifier(
     net = new()
     net.load_state_dict(state)
     return net.to(pick_device(device), memory_format=torch.channels_last).eval(), about
-
-# %% ../../nbs/classify/learner.ipynb #ae18b14e
-def _for_scoring(csv):
-    "The images of a list, whatever it says of them: for scoring, any will do"
-    listed = Dataset.from_csv(csv, 'new')
-    return Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name)
-
-def predict_csv(
-    model: str|Path, # folder of a classifier
-    csv: str|Path, # file with columns path (or file) and patient
-    out: str|Path, # CSV to write: row, image_id, prob
-    device: str = None, # 'cpu', 'cuda' ...; CUDA where there is one
-    progress: Callable = None, # called with (images done, images in all)
-) -> pd.DataFrame: # what was written, and a column `reason` for rows that could not be read
-    "Scores the images of a CSV with a trained classifier."
-    if not Path(out).parent.is_dir():
-        raise UserError(f"The scores cannot be written to {out}: make the folder {Path(out).parent} first.")
-    net, about = load_classifier(model, device)
-    dataset, images = _for_scoring(csv), Path(f'{out}.images')
-    with only_one(f'{out}.lock', f"Another process is writing {out}: wait until it ends, or choose another file."):
-        shutil.rmtree(images, ignore_errors=True)
-        clear_scraps(images.parent, {Path(out).name})
-        store = build_store(dataset, images, about['size'], progress=progress)
-        scored = store.index[['row','image_id']].assign(prob=predict(net, store, list(range(len(store)))))
-        table = pd.concat([scored, store.rejected[['row','image_id','reason']]]).sort_values('row', ignore_index=True)
-        write_whole(out, table.to_csv(index=False))
-        shutil.rmtree(images)
-    return table

@@ -19,8 +19,8 @@ from ..core.values import as_json, name_of
 from .methods import LABELS, carried_to, find_method, recipe_of
 from .sources import Domain, prepare_step
 from .steps import Step
-from .tasks import (adapt_batchnorm, predict_images, score_classifier, start_classifier, synthesise,
-                                        train_classifier, train_gan)
+from .tasks import (adapt_batchnorm, keep_seen, predict_images, score_classifier, start_classifier,
+                                        synthesise, train_classifier, train_gan, train_probe)
 from ..translate.recipes import find_recipe
 
 # %% ../../nbs/experiment/study.ipynb #50f2b39b
@@ -115,14 +115,30 @@ class Study:
     def training(self, name, config, how, arch, source, target, seed) -> Step:
         "The training of a method's own."
         network, inputs = find_arch(arch), dict(source=self.stores[source])
-        epochs, config = self.settings['classifier']['finish'], config | lengths(self.settings)
-        if how.recipe: inputs |= dict(translated=self.translation(find_recipe(how.recipe).name, source, target, seed))
+        if how.recipe:
+            recipe = find_recipe(how.recipe).name
+            inputs |= dict(translated=self.translation(recipe, source, target, seed))
         if LABELS in how.needs: inputs |= dict(target=self.stores[target])
+        if network.probe: return self.probe(name, config, arch, inputs)
+        epochs, config = self.settings['classifier']['finish'], config | lengths(self.settings)
         if how.whole:
             epochs += start_epochs(network, self.settings)
             config, inputs = config | dict(weights=self.settings['weights']), inputs | self.file
         else: inputs |= dict(started=self.start(arch, source, seed))
         return task(name, train_classifier, config | dict(epochs=epochs), inputs, network.cost*epochs)
+
+    @cache
+    def seen(self, arch: str, store: Step, part: str) -> Step:
+        "What a frozen network sees in a store."
+        config = dict(arch=arch, network=as_json(find_arch(arch)), weights=self.settings['weights'], part=part)
+        return task(f'see-{arch}-{store.name}', keep_seen, config, dict(store=store) | self.file, find_arch(arch).cost)
+
+    def probe(self, name, config, arch, inputs) -> Step:
+        "A regression on what a frozen network sees."
+        parts = dict(source='', target='', translated='synthesised')
+        seen = {f'seen_{role}': self.seen(arch, store, parts[role]) for role, store in inputs.items()}
+        config |= dict(weights=self.settings['weights'])
+        return task(name, train_probe, config, inputs | seen | self.file, .2)
 
     @cache
     def score(self, method: str, arch: str, source: str, target: str, test: str, seed: int) -> Step:

@@ -6,7 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/tasks.html.md"""
 
 # %% auto #0
 __all__ = ['save_both', 'train_gan', 'synthesise', 'labelled_shots', 'new_classifier', 'fit_classifier', 'start_classifier',
-           'training_items', 'train_classifier', 'adapt_batchnorm', 'score_classifier', 'predict_images', 'read_logits']
+           'training_items', 'train_classifier', 'keep_seen', 'seen_rows', 'train_probe', 'adapt_batchnorm',
+           'score_classifier', 'predict_images', 'read_logits']
 
 # %% ../../nbs/experiment/tasks.ipynb #ebbc0f30
 import json
@@ -21,6 +22,7 @@ from scipy.special import expit
 
 from ..classify.learner import classifier_learner, load_classifier, predict_logits, save_classifier
 from ..classify.networks import Arch, make_net, quick_batchnorm
+from ..classify.probe import fit_probe, keep_features, read_features, set_probe
 from ..core.checked import TITLE, number, read_table
 from ..core.files import write_whole
 from ..core.training import ReportProgress, Resume, pick_device, seed_all, trained_in
@@ -200,6 +202,57 @@ def train_classifier(
     save_classifier(net, out, arch, PixelStore(source).size, **who, trained_on=keys,
                     precision=used, started_in=about.get('precision'))
     (out/'checkpoint.pt').unlink(missing_ok=True)
+
+# %% ../../nbs/experiment/tasks.ipynb #e86c9fe1
+@version(1)
+def keep_seen(
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    store: Path, # whose images the network sees, or a folder with that store in it
+    arch: str, # name of the network
+    network: dict, # an `Arch`, as JSON
+    weights: str, # 'file' or where `network` has some
+    part: str = '', # name of the store in that folder
+    device: str = None, # as for `pick_device`
+    file: Path = None, # with those weights
+):
+    "Keeps what a frozen network sees in the images of a store."
+    keep_features(out, progress, store/part, arch, network, weights, device, file)
+
+def seen_rows(
+    store: Path, # folder of the store
+    seen: Path, # what the network sees in it
+    split: str = 'train',
+) -> tuple: # features [N, D], labels [N]
+    "What a probe is fitted on: labelled images of a split."
+    store = PixelStore(store)
+    rows = store.where(split=split, label=[0, 1])
+    return read_features(seen, len(store))[rows], store.index.label.iloc[rows].to_numpy(int)
+
+@version(1)
+def train_probe(
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    source: Path, seen_source: Path, # store to train on, and what the network sees in it
+    who: dict, # train_domain, target_domain, method, seed
+    how: dict, # the `Method`, as JSON
+    arch: str, # name of the network
+    network: dict, # an `Arch`, as JSON
+    weights: str, # 'file' or where `network` has some
+    target: Path = None, seen_target: Path = None, # the same of the target, where the method is told its labels
+    translated: Path = None, seen_translated: Path = None, # the same of the folder with the synthesised store
+    device: str = None, # as for `pick_device`
+    file: Path = None, # with those weights
+):
+    "Fits the last layer of a frozen network by one method."
+    sets = [(source, seen_source)]
+    if translated: sets.append((translated/'synthesised', seen_translated))
+    if target: sets.append((target, seen_target))
+    x, y = [np.concatenate(o) for o in zip(*[seen_rows(*o) for o in sets])]
+    probe = fit_probe(x, y, *seen_rows(source, seen_source, 'valid'))
+    net = set_probe(make_net(arch, file or weights, from_json(Arch, network)), probe)
+    save_classifier(net, out, arch, PixelStore(source).size, **who, chosen=probe.about,
+                    trained_on=[PixelStore(store).key for store, _ in sets])
 
 # %% ../../nbs/experiment/tasks.ipynb #a784237b
 @version(2)
