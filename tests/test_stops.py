@@ -11,7 +11,7 @@ from mammo_uda import cli
 from mammo_uda.core.files import UserError, clear_scraps, only_one, whole_folder
 from mammo_uda.core.stops import SENTENCE, hold_stops
 from mammo_uda.core.workers import run_apart
-from mammo_uda.experiment.steps import run_lock
+from mammo_uda.experiment.engine import run_lock
 from mammo_uda.experiment.table1 import choose_settings, claim_folder, run_table1
 
 ENV = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))

@@ -40,7 +40,8 @@ from ..evaluate.table1 import Table1
 from .methods import LABELS, about_methods, find_method, measure_batchnorm, own_method
 from .report import make_report
 from .sources import check_sources, prepare_steps
-from .steps import Step, check_platform, fingerprint, make_missing, run_lock, version
+from .engine import check_platform, make_missing, run_lock
+from .plan import Step, fingerprint, version
 from ..translate.cyclegan import SampleGrid
 from ..translate.acquisition import GENERATORS
 from ..translate.recipes import RECIPES, Recipe, find_recipe, translation_learner

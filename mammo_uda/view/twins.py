@@ -16,7 +16,7 @@ from rich.text import Text
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
 from ..experiment.report import make_report, read_manifest
-from ..experiment.steps import run_lock
+from ..experiment.engine import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
 from .translation import TranslationViewer
