@@ -18,6 +18,7 @@ from ..core.figure import Figure
 from ..core.checked import NAME, damaged, no_way_out, read_csv, whole
 from ..core.files import UserError
 from ..data.phantom import DOMAINS
+from .status import Progress, read_progress
 
 # %% ../../nbs/experiment/trainings.ipynb #090b17fc
 def training_folders(
@@ -71,6 +72,7 @@ class Training:
     losses: pd.DataFrame # a row an epoch, numbered from 1
     watch: pd.DataFrame  # what `Watch` wrote: two rows an epoch, one each way; epoch 0 is before training
     samples: dict        # epoch: a PNG of real, synthesised and reconstructed images, film left and digital right
+    progress: Progress = None # of a training that a run has begun and that is not whole
 
 def read_training(
     folder: str|Path,        # from `training_folders`
@@ -79,7 +81,8 @@ def read_training(
     folder = Path(folder)
     losses, watch = [_if_there(read_numbers, folder/f'{name}.csv', pd.DataFrame()) for name in ['losses', 'watch']]
     samples = {epoch: _if_there(Path.read_bytes, o, b'') for epoch, o in sample_files(folder).items()}
-    return Training(folder.suffix!='.partial', losses.set_axis(range(1, len(losses)+1)), watch, samples)
+    losses = losses.set_axis(range(1, len(losses)+1))
+    return Training(folder.suffix != '.partial', losses, watch, samples, read_progress(folder))
 
 # %% ../../nbs/experiment/trainings.ipynb #b37060cf
 PAIRS = dict(train='Sum of all terms', gan='Generators: fool the other', d='Discriminators: tell apart', cycle='There and back',
