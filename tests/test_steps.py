@@ -330,7 +330,7 @@ def test_a_step_finds_nothing_of_the_steps_before_it(tmp_path, monkeypatch):
     run_steps([first, second], tmp_path/'after')
     run = tmp_path/'alone'
     do = "import sys; from mammo_uda.experiment.work import do_step; do_step(sys.argv[1])"
-    subprocess.run([sys.executable, '-c', do, hand_out(second, run)], check=True, env=os.environ | Place(1).environment)
+    subprocess.run([sys.executable, '-c', do, hand_out(second, run)], check=True, env=os.environ | Place(1).environment | dict(PYTHONPATH=os.pathsep.join(sys.path)))
     assert made(second, tmp_path/'fresh') == made(second, tmp_path/'after') == made(second, run)
 
 def test_what_a_step_prints_and_reads_is_not_for_the_engine(tmp_path, capfd):

@@ -122,9 +122,9 @@ def test_a_worker_ended_from_outside_costs_no_result(tmp_path, sig):
 def test_all_workers_ended_from_outside_cost_no_result():
     def end():
         me = psutil.Process()
-        wait_for(lambda: sum('pebble' in ' '.join(o.cmdline()) for o in me.children()) >= 2)
+        wait_for(lambda: sum('mammo_uda.core.workers' in o.cmdline() for o in me.children()) >= 2)
         for o in me.children():
-            if 'pebble' in ' '.join(o.cmdline()): o.kill()
+            if 'mammo_uda.core.workers' in o.cmdline(): o.kill()
     killer = threading.Thread(target=end)
     killer.start()
     assert [f.result() for f in run_apart(square, [(n,) for n in range(8)], workers=2)] == [n*n for n in range(8)]

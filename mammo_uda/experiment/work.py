@@ -27,6 +27,7 @@ from ..core.files import UserError, disk_trouble, name_whole, write_whole
 from ..core.orphan import PARENT, end_without
 from ..core.stops import leave_at_stops
 from ..core.values import by_name
+from ..core.workers import take_streams
 from .plan import ORDER
 
 try: import fcntl
@@ -167,16 +168,11 @@ def do_step(
     return attempt.folder
 
 # %% ../../nbs/experiment/work.ipynb #d437a680
-def _streams():
-    "Where orders come from and answers go to, out of the reach of what a step reads and prints"
-    orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), 'w')
-    with open(os.devnull) as nothing: os.dup2(nothing.fileno(), 0)
-    os.dup2(2, 1)
-    return orders, answers
-
 def _answer(answers, **words):
     "Say something to who started this worker; without anybody there, end"
-    try: print(json.dumps(words), file=answers, flush=True)
+    try:
+        answers.write(json.dumps(words).encode() + b'\n')
+        answers.flush()
     except OSError: os.killpg(0, signal.SIGKILL)
 
 # %% ../../nbs/experiment/work.ipynb #6354f21e
@@ -199,7 +195,7 @@ def _step_process(path, answers, *pipes):
 def serve():
     "Do the steps that are named on standard input, each in a process of its own"
     end_without(int(os.environ[PARENT]))
-    (orders, answers), (life, mine) = _streams(), os.pipe()
+    (orders, answers), (life, mine) = take_streams(), os.pipe()
     for line in orders:
         path = json.loads(line)
         with suppress(Exception): function_of(read_order(path))
