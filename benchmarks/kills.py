@@ -120,10 +120,14 @@ class Command:
 
 # --- the moment of a stop
 
+def written(names):
+    "Is a file being written that is not just the progress?"
+    return any(n.endswith('.tmp') and not n.startswith('progress') for n in names)
+
 def step_phase(partial):
     "What a step was doing, from the files in its partial folder"
     names = {p.name for p in partial.rglob('*')}
-    if any(n.endswith('.tmp') for n in names): return 'writing a file'
+    if written(names): return 'writing a file'
     name = partial.name
     if name.startswith('prepare'): return 'drawing images'
     if name.startswith('synthesise'): return 'translating'
@@ -136,7 +140,7 @@ def moment(command, run):
     own = [p for p in found if p.pid != command.process.pid]
     at_work = 0
     for p in own:
-        try: at_work += os.getsid(p.pid) != command.process.pid
+        try: at_work += os.getsid(p.pid) not in (command.process.pid, p.pid) # a worker leads a session, its step is in it
         except ProcessLookupError: pass
     if 'The report is' in said: return '', 'pages of the viewers'
     if at_work:
@@ -145,7 +149,7 @@ def moment(command, run):
         if partials: return partials[0].name.split('.')[0].rsplit('-', 1)[0], step_phase(partials[0])
         return '', 'between steps'
     if (run/'.lock').exists():
-        if own: return '', 'between steps' if ': ' in said else 'fork server loading'
+        if own: return '', 'between steps' if ': ' in said else 'worker loading'
         return '', 'planning, gathering or report'
     return '', 'start of process' if command.age() < .5 else 'import'
 
@@ -156,7 +160,7 @@ def wait_for_moment(command, run, rng):
     def happened():
         if kind == 'early': return True
         if kind == 'any': return (run/'.lock').exists()
-        if kind == 'write': return any(p.name.endswith('.tmp') for p in [*steps.glob('*.partial/*'), *run.glob('*')])
+        if kind == 'write': return written(p.name for p in [*steps.glob('*.partial/*'), *run.glob('*')])
         if kind == 'step': return command.said().count('\n') > lines
         at_work = not (run/'.lock').exists() or list(steps.glob('*.partial'))
         return not at_work and len(command.processes()) == 1

@@ -28,7 +28,9 @@ from mammo_uda.classify.learner import *
 from mammo_uda.evaluate.scores import *
 from mammo_uda.evaluate.table1 import *
 from mammo_uda.experiment.sources import *
-from mammo_uda.experiment.steps import *
+from mammo_uda.experiment.plan import *
+from mammo_uda.experiment.status import *
+from mammo_uda.experiment.engine import *
 from mammo_uda.experiment.table1 import *
 from mammo_uda.experiment.report import *
 from mammo_uda.experiment.audit import *

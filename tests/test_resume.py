@@ -20,7 +20,7 @@ from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore
 from mammo_uda.experiment import table1
 from mammo_uda.experiment.methods import METHODS
-from mammo_uda.experiment.steps import in_order
+from mammo_uda.experiment.plan import in_order
 from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
 from mammo_uda.translate.recipes import RECIPES
 from mammo_uda.translate.translator import load_translator

@@ -1,12 +1,15 @@
 "Steps under ill treatment: kills, faults, Ctrl-C, two starts at once"
-import os, signal, subprocess, sys, time, warnings
+import json, os, random, signal, subprocess, sys, time, warnings
 from pathlib import Path
 
 import psutil, pytest
 from fastcore.basics import num_cpus
 
 from mammo_uda.core.files import UserError
-from mammo_uda.experiment.steps import Child, Step, fingerprint, in_order, run_lock, run_steps
+from mammo_uda.experiment.engine import Local, Place, Worker, run_lock, run_steps
+from mammo_uda.experiment.plan import Step, fingerprint, hand_out, in_order
+from mammo_uda.experiment.status import run_status
+from mammo_uda.experiment.work import Attempt, do_step
 
 # --- the work of the steps; the children find this module through sys.path
 
@@ -45,6 +48,46 @@ def slow(out, progress, grandchild=False):
     if grandchild: (out/'pid').write_text(str(subprocess.Popen(['sleep', '60']).pid))
     (out/'ready').touch()
     time.sleep(60)
+
+def spoil(out, progress):
+    "Changes all that a later step could find changed"
+    import numpy as np, torch
+    from fastai.callback.core import Callback
+    from fastcore.basics import defaults
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    torch.set_num_threads(7)
+    torch.set_flush_denormal(True)
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.mkldnn.enabled = False
+    defaults.callbacks = [Callback()]
+    os.environ['SPOILT'] = 'yes'
+    os.chdir('/')
+
+def find(out, progress):
+    "Writes down what it finds, and what a small training makes of it"
+    import torch
+    from fastcore.basics import defaults
+    from mammo_uda.core import training
+    training.seed_all(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4*30*30, 2))
+    opt = torch.optim.SGD(net.parameters(), lr=.01)
+    for _ in range(3):
+        net(torch.randn(4, 1, 32, 32)).square().mean().backward()
+        opt.step()
+    (out/'net.txt').write_text(repr({k: v.tolist() for k, v in net.state_dict().items()}))
+    found = [torch.get_num_threads(), str(torch.get_default_dtype()), torch.are_deterministic_algorithms_enabled(),
+             torch.backends.mkldnn.enabled, len(defaults.callbacks), os.environ.get('SPOILT')]
+    (out/'found.txt').write_text(repr(found))
+
+def talk(out, progress):
+    "Prints, reads what is not for it, and leaves somebody behind"
+    print('{"code": 0}', flush=True)
+    os.write(1, b'x')
+    (out/'read.txt').write_text(sys.stdin.read())
+    (out/'pid.txt').write_text(str(subprocess.Popen(['sleep', '60']).pid))
 
 def wait_and_write(out, progress, file, other):
     "Waits for another step, so that both have to be at work at once"
@@ -124,17 +167,16 @@ def test_threads_can_be_given(tmp_path, monkeypatch, workers):
 
 def test_a_script_needs_no_guard(tmp_path):
     script = tmp_path/'script.py'
-    script.write_text("print('once')\nfrom mammo_uda.experiment.steps import Step, run_steps\n"
+    script.write_text("print('once')\nfrom mammo_uda.experiment.engine import run_steps\nfrom mammo_uda.experiment.plan import Step\n"
                       "run_steps([Step('write', 'test_steps:write', dict(text='a'))], 'run')\n")
     env = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]))
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('once') == 1 and len(list(tmp_path.glob('run/steps/write-*/text.txt'))) == 1
 
-def test_modules_are_imported_once(tmp_path, monkeypatch):
-    monkeypatch.setenv('PYTHONPATH', os.path.dirname(__file__))
+def test_modules_are_imported_once(tmp_path):
     steps = [step(processes, name) for name in 'ab']
-    run_steps(steps, tmp_path, workers=2)
+    run_steps(steps, tmp_path)
     (server_a, a), (server_b, b) = ((s.folder(tmp_path)/'pids.txt').read_text().split() for s in steps)
     assert server_a == server_b and len({server_a, a, b, str(os.getpid())}) == 4
     assert not psutil.pid_exists(int(server_a))
@@ -188,11 +230,14 @@ def test_error_in_on_done_stops_the_run(tmp_path):
 
 # --- stops
 
-def test_dead_fork_server(tmp_path, monkeypatch):
-    (tmp_path/'broken_steps.py').write_text('1/0')
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    with pytest.raises(UserError, match='Step broken could not be started'): run_steps([Step('broken', 'broken_steps:work')], tmp_path/'run')
+@pytest.mark.parametrize('fault, words', [('1/0', 'failed with ZeroDivisionError'), ('import os; os._exit(3)', 'ended too early'),
+                                          ('import os; os.kill(os.getpid(), 9)', 'was killed by SIGKILL')])
+def test_a_module_that_cannot_be_imported(tmp_path, monkeypatch, capfd, fault, words):
+    (tmp_path/'broken_steps.py').write_text(fault)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=f'Step broken {words}'): run_steps([Step('broken', 'broken_steps:work')], tmp_path/'run')
     run_steps([step(write, text='a')], tmp_path/'run')
+    assert 'Traceback' not in capfd.readouterr().err
 
 def alive(pid):
     try: return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -225,27 +270,133 @@ def test_stopped_run_leaves_no_orphans_and_goes_on(tmp_path, sig):
     run_steps([s], tmp_path)
     assert sorted(o.name for o in s.folder(tmp_path).glob('start-*')) == ['start-0.txt', 'start-1.txt']
 
-def test_ctrl_c_while_a_step_starts_stops_it(tmp_path, monkeypatch):
-    start, started = Child._start, []
+def test_ctrl_c_while_a_worker_starts_stops_it(tmp_path, monkeypatch):
+    start, started = Worker.start, []
     def interrupted(self):
         start(self)
         started.append(self.process)
         os.kill(os.getpid(), signal.SIGINT)
-    monkeypatch.setattr(Child, '_start', interrupted)
+    monkeypatch.setattr(Worker, 'start', interrupted)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt): run_steps([step(slow)], tmp_path)
-    assert [o.exitcode for o in started] == [-signal.SIGKILL]
+    assert [o.returncode for o in started] == [-signal.SIGKILL]
 
-def test_a_fork_server_that_loads_ends_with_its_run(tmp_path):
+def test_a_worker_that_loads_ends_with_its_run(tmp_path):
     (tmp_path/'slow_steps.py').write_text('import time\nfor _ in range(600): time.sleep(.1)')
-    code = "from mammo_uda.experiment.steps import *\nrun_steps([Step('slow', 'slow_steps:work')], 'run')"
+    code = ("from mammo_uda.experiment.engine import *\nfrom mammo_uda.experiment.plan import *\n"
+            "run_steps([Step('slow', 'slow_steps:work')], 'run')")
     runner = subprocess.Popen([sys.executable, '-c', code], cwd=tmp_path, env=os.environ | dict(PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])))
-    wait_for(lambda: [o for o in psutil.Process(runner.pid).children() if 'forkserver' in ' '.join(o.cmdline())])
+    wait_for(lambda: [o for o in psutil.Process(runner.pid).children() if 'mammo_uda.experiment.work' in ' '.join(o.cmdline())])
     family = psutil.Process(runner.pid).children(recursive=True)
     time.sleep(.5) # so that it is at it
     runner.kill()
     runner.wait()
     wait_for(lambda: not any(alive(o.pid) for o in family))
+
+def test_a_worker_that_was_killed_is_replaced(tmp_path):
+    a, b = step(processes, 'a'), step(processes, 'b')
+    (tmp_path/'steps').mkdir()
+    engine = Local(tmp_path, [Place(1)])
+    try:
+        engine.submit(a).result()
+        (worker,) = engine.workers
+        worker.process.kill()
+        worker.process.wait()
+        engine.submit(b).result()
+    finally: engine.close()
+    with pytest.raises(RuntimeError): engine.submit(a)
+
+def test_a_worker_killed_at_work_takes_its_step_along(tmp_path):
+    (tmp_path/'steps').mkdir()
+    engine, s = Local(tmp_path, [Place(1)]), step(slow, grandchild=True)
+    try:
+        future = engine.submit(s)
+        wait_for((s.partial(tmp_path)/'ready').exists)
+        family = psutil.Process(engine.workers[0].process.pid).children(recursive=True)
+        assert len(family) == 2
+        engine.workers[0].process.kill()
+        with pytest.raises(UserError, match='was killed by SIGKILL'): future.result(timeout=30)
+    finally: engine.close()
+    wait_for(lambda: not any(alive(o.pid) for o in family))
+
+# --- one step after the other in a worker
+
+def made(s, run): return {o.name: o.read_bytes() for o in s.folder(run).iterdir()}
+
+def test_a_step_finds_nothing_of_the_steps_before_it(tmp_path, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    first, second = step(spoil), step(find)
+    run_steps([second], tmp_path/'fresh')
+    run_steps([first, second], tmp_path/'after')
+    run = tmp_path/'alone'
+    do = "import sys; from mammo_uda.experiment.work import do_step; do_step(sys.argv[1])"
+    subprocess.run([sys.executable, '-c', do, hand_out(second, run)], check=True, env=os.environ | Place(1).environment | dict(PYTHONPATH=os.pathsep.join(sys.path)))
+    assert made(second, tmp_path/'fresh') == made(second, tmp_path/'after') == made(second, run)
+
+def test_what_a_step_prints_and_reads_is_not_for_the_engine(tmp_path, capfd):
+    s = step(talk)
+    run_steps([s, step(write, text='a')], tmp_path)
+    assert (s.folder(tmp_path)/'read.txt').read_text() == ''
+    wait_for(lambda: not alive(int((s.folder(tmp_path)/'pid.txt').read_text())))
+    assert 'x' in capfd.readouterr().err
+
+def test_a_path_can_have_any_name(tmp_path):
+    s = step(write, text='a')
+    run = tmp_path/'two\nlines \udc80'
+    run_steps([s], run)
+    assert (s.folder(run)/'text.txt').exists()
+
+# --- attempts
+
+def test_an_attempt_that_was_thought_dead_cannot_finish(tmp_path):
+    s = step(write, text='a')
+    old = Attempt(hand_out(s, tmp_path))
+    old.begin()
+    new = Attempt(hand_out(s, tmp_path))
+    new.begin()
+    (new.out/'text.txt').write_text('of the new one')
+    with pytest.raises(UserError, match='begun again elsewhere'): old.finish()
+    assert not s.folder(tmp_path).exists() and not (new.out/'error.log').exists()
+    old.last = -10
+    with pytest.raises(UserError, match='begun again elsewhere'): old.progress(1, 2)
+    new.finish()
+    assert [o.name for o in s.folder(tmp_path).iterdir()] == ['text.txt']
+    with pytest.raises(UserError, match='begun again elsewhere'): old.leave()
+
+def test_a_fault_in_an_old_attempt_leaves_the_new_one_alone(tmp_path, monkeypatch):
+    s = step(fault)
+    path = hand_out(s, tmp_path)
+    old = path.read_text()
+    def another(name):
+        hand_out(s, tmp_path)
+        return fault
+    monkeypatch.setattr('mammo_uda.experiment.work.by_name', another)
+    with pytest.raises(UserError, match='Step fault failed with KeyError'): do_step(path)
+    assert not (s.partial(tmp_path)/'error.log').exists() and path.read_text() != old
+
+@pytest.mark.parametrize('change, words', [
+    (dict(fn='os.system'), 'not .module:function.'), (dict(fn='os:system:x'), 'not .module:function.'), (dict(version='1'), 'version'),
+    (dict(attempt='1'), 'attempt'), (dict(folder='/elsewhere'), 'has not the name'), (dict(config=[]), 'config'),
+    (dict(inputs=dict(a=1)), 'inputs'), (dict(key='../../x'), 'key'), (dict(name='../a'), 'name')])
+def test_a_damaged_order_is_refused(tmp_path, change, words):
+    path = hand_out(step(write, text='a'), tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=words): do_step(path)
+
+def test_a_function_that_does_no_step_is_not_called(tmp_path):
+    s = Step('make', 'os:mkdir', dict(path=str(tmp_path/'made')))
+    with pytest.raises(UserError, match='does no step'): do_step(hand_out(s, tmp_path))
+    assert not (tmp_path/'made').exists()
+
+def test_the_status_follows_a_run(tmp_path):
+    runner = start_slow(tmp_path)
+    assert [o.state for o in run_status(tmp_path).steps] == ['at work']
+    runner.kill()
+    runner.communicate()
+    wait_for(lambda: [o.state for o in run_status(tmp_path).steps] == ['stopped'])
+    run_steps([step(slow, grandchild=True)], tmp_path)
+    assert [o.state for o in run_status(tmp_path).steps] == ['whole']
+    assert run_status(tmp_path).summary == '1 steps: 1 whole; 100% done'
 
 def test_leftover_temporary_files_go(tmp_path):
     s = step(write, text='a')
@@ -264,11 +415,12 @@ def test_second_start_is_refused_and_the_lock_dies_with_its_holder(tmp_path):
     with run_lock(tmp_path): pass
 
 def test_import_is_light():
-    code = "import sys, mammo_uda.experiment.steps; assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)"
+    code = "import sys, mammo_uda.experiment.plan; assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)"
+    code += "; import mammo_uda.experiment.engine; assert not {'torch', 'fastai'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True, env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)))
 
 def test_imports_leave_the_gpu_alone():
-    "A forked child cannot use a GPU that the fork server has looked at"
+    "A forked process cannot use a GPU that its worker has looked at"
     code = ("import torch\ndef look(*args): raise AssertionError('the GPU was looked at')\n"
             "torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = look\n"
             "import mammo_uda.experiment.table1")

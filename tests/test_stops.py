@@ -11,7 +11,7 @@ from mammo_uda import cli
 from mammo_uda.core.files import UserError, clear_scraps, only_one, whole_folder
 from mammo_uda.core.stops import SENTENCE, hold_stops
 from mammo_uda.core.workers import run_apart
-from mammo_uda.experiment.steps import run_lock
+from mammo_uda.experiment.engine import run_lock
 from mammo_uda.experiment.table1 import choose_settings, claim_folder, run_table1
 
 ENV = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
@@ -122,9 +122,9 @@ def test_a_worker_ended_from_outside_costs_no_result(tmp_path, sig):
 def test_all_workers_ended_from_outside_cost_no_result():
     def end():
         me = psutil.Process()
-        wait_for(lambda: sum('pebble' in ' '.join(o.cmdline()) for o in me.children()) >= 2)
+        wait_for(lambda: sum('mammo_uda.core.workers' in o.cmdline() for o in me.children()) >= 2)
         for o in me.children():
-            if 'pebble' in ' '.join(o.cmdline()): o.kill()
+            if 'mammo_uda.core.workers' in o.cmdline(): o.kill()
     killer = threading.Thread(target=end)
     killer.start()
     assert [f.result() for f in run_apart(square, [(n,) for n in range(8)], workers=2)] == [n*n for n in range(8)]

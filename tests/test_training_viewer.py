@@ -1,5 +1,5 @@
 "What a training has written so far, and nothing that it has not"
-import gc, re, shutil
+import gc, json, re, shutil
 import pandas as pd, pytest
 from ipywidgets.widgets.widget import _instances # all that were ever made
 from matplotlib import pyplot
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from phantoms import trained_run
 from mammo_uda.core.files import UserError
 from mammo_uda.experiment.trainings import draw_losses, read_training, training_folders
+from mammo_uda.experiment.work import held
 from mammo_uda.view.training import TrainingViewer, curves_html
 
 @pytest.fixture(scope='module')
@@ -47,6 +48,19 @@ def test_before_the_first_epoch(run):
     go_back(run, 0)
     viewer = TrainingViewer(run)
     assert viewer.sample.value=='' and viewer.curves.value=='<p>Not ended yet after 0 epochs.</p>'
+
+def test_a_training_at_work_says_how_far_it_is(run):
+    "The files are those of `work`"
+    partial, attempt = go_back(run, 2), 'a'*32
+    (partial/'step.json').write_text(json.dumps(dict(attempt=attempt)))
+    (partial/'progress.json').write_text(json.dumps(dict(attempt=attempt, done=.43)))
+    viewer = TrainingViewer(run)
+    assert 'Not ended yet after 2 epochs: stopped, 43% done, last heard of' in viewer.curves.value
+    with held(partial/'step.json'): viewer.refresh()
+    assert 'after 2 epochs: at work, 43% done' in viewer.curves.value
+    (partial/'progress.json').write_text('{"attempt": "b", "done": "<b>"}')
+    viewer.refresh()
+    assert 'Not ended yet after 2 epochs.' in viewer.curves.value
 
 def test_follows_a_training_to_its_end(run, trained):
     partial = go_back(run, 2)

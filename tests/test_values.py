@@ -14,7 +14,7 @@ from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore
 from mammo_uda.experiment import table1
 from mammo_uda.experiment.methods import METHODS, Method, about_methods, find_method, measure_batchnorm, sees_labels
-from mammo_uda.experiment.steps import Step, in_order
+from mammo_uda.experiment.plan import Step, in_order
 from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
 from mammo_uda.translate.recipes import RECIPES, Recipe
 from mammo_uda.view.twins import write_twins

@@ -10,7 +10,7 @@ __all__ = ['printable', 'UserError', 'UnreadableImage', 'disk_trouble', 'flush',
 
 # %% ../../nbs/core/files.ipynb #10a5648f
 import errno, hashlib, json, os, re, shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,9 +129,11 @@ def only_one(
 def name_whole(
     tmp: Path,    # folder that is whole
     folder: Path, # its new name; nothing, or an empty folder
+    last: Callable = None, # called when all is on the disk, directly before
 ):
     "Give a folder its name once all that is in it is on the disk"
     for path in (*tmp.rglob('*'), tmp): flush(path)
+    if last: last()
     os.replace(tmp, folder)
     flush(folder.parent)
 

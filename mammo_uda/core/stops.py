@@ -76,6 +76,7 @@ def _at_alarm(do, code, seconds):
 def leave_at_stops():
     "End the program at Ctrl-C and SIGTERM"
     obeyed = []
+    atexit.register(lambda: obeyed and os._exit(*obeyed)) # called after all that libraries register later
     def obey(signum, frame):
         if obeyed: return
         obeyed.append(128 + signum)
@@ -89,7 +90,6 @@ def leave_at_stops():
         if not obeyed: raise
         _say()
         _at_alarm(os._exit, *obeyed, seconds=1) # nothing that is left may hold the process up
-        atexit._run_exitfuncs()
-        os._exit(*obeyed)
+        raise SystemExit(*obeyed) from None
     finally:
         for signum in STOPS: signal.signal(signum, signal.SIG_IGN) # what is left takes no time

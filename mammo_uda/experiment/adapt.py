@@ -40,7 +40,8 @@ from .methods import LABELS, about_methods, carried_to, find_method, own_method,
 from .report import LIMITS, figure_png, html_page
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain
-from .steps import Step, check_platform, in_order, make_missing, run_lock
+from .engine import check_platform, make_missing, run_lock
+from .plan import Step, in_order
 from .study import Plan, Study
 from .table1 import check_weights, describe_run, pick_workers
 from .target import image_descriptors, looks_apart, score_shift, strangeness, threshold_at

@@ -20,7 +20,7 @@ from ..core.checked import NAME, TITLE, read_json, whole
 from ..core.files import UserError, clear_scraps, write_whole
 from ..data.store import PixelStore
 from .report import LIMITS, figure_png, html_page, make_report, read_manifest
-from .steps import run_lock
+from .engine import run_lock
 from ..translate.audit import Audit, StoreAudit
 from ..translate.translator import load_translator
 

@@ -23,7 +23,7 @@ from ..data.dataset import Dataset
 from ..data.phantom import DOMAINS, PHANTOM, phantom_store
 from ..data.standardise import resize
 from ..data.store import PixelStore, build_store, write_store
-from .steps import Step, fingerprint, version
+from .plan import Step, fingerprint, version
 
 # %% ../../nbs/experiment/sources.ipynb #4c1cf0c0
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..classify.networks import Arch, find_arch
 from ..core.values import as_json, name_of
 from .methods import LABELS, carried_to, find_method, recipe_of
 from .sources import Domain, prepare_step
-from .steps import Step
+from .plan import Step
 from .tasks import (adapt_batchnorm, keep_seen, predict_images, score_classifier, start_classifier,
                                         synthesise, train_classifier, train_gan, train_probe)
 from ..translate.recipes import find_recipe

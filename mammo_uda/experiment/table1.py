@@ -29,7 +29,8 @@ from .methods import about_methods
 from .report import make_report
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain, phantom_domains, split_domain
-from .steps import Step, check_platform, fingerprint, make_missing, run_lock
+from .engine import check_platform, make_missing, run_lock
+from .plan import Step, fingerprint
 from .study import Plan, plan
 from ..translate.recipes import find_recipe
 

@@ -31,7 +31,7 @@ from ..data.blocks import labelled_dls, shots, unpaired_dls
 from ..data.store import PixelStore
 from ..evaluate.scores import write_scores
 from .methods import LABELS, measure_batchnorm
-from .steps import version
+from .plan import version
 from ..translate.cyclegan import SampleGrid
 from ..translate.recipes import Recipe, translation_learner
 from ..translate.translator import Translator, load_translator, save_translator, translate_store

@@ -18,6 +18,7 @@ from PIL import Image
 from ..core.figure import Figure
 from ..core.checked import NAME, damaged, no_way_out, read_csv, read_json, whole
 from ..core.files import UserError
+from .status import Progress, read_progress
 
 
 # %% ../../nbs/experiment/trainings.ipynb #090b17fc
@@ -82,6 +83,7 @@ class Training:
     losses: pd.DataFrame # a row an epoch, numbered from 1
     watch: pd.DataFrame # what `Watch` wrote: two rows an epoch, one each way; epoch 0 is before training
     samples: dict # epoch: a PNG of real, synthesised and reconstructed images, A left and B right
+    progress: Progress = None # of a training that a run has begun and that is not whole
 
 def read_training(
     folder: str|Path, # from `training_folders`
@@ -92,7 +94,7 @@ def read_training(
     losses, watch = [_if_there(read_numbers, folder/f'{name}.csv', pd.DataFrame()) for name in ['losses', 'watch']]
     samples = {epoch: _if_there(Path.read_bytes, o, b'') for epoch, o in sample_files(folder).items()}
     losses = losses.set_axis(range(1, len(losses)+1))
-    return Training(folder.suffix != '.partial', domains, losses, watch, samples)
+    return Training(folder.suffix != '.partial', domains, losses, watch, samples, read_progress(folder))
 
 # %% ../../nbs/experiment/trainings.ipynb #b37060cf
 PAIRS = dict(train='Sum of all terms', gan='Generators: fool the other', d='Discriminators: tell apart',

@@ -38,7 +38,8 @@ def curves_html(
     training: Training,
 ) -> str: # HTML
     "Losses and measures over the epochs"
-    shown = [f"<p>{'Ended' if training.whole else 'Not ended yet'} after {len(training.losses)} epochs.</p>"]
+    now = f': {training.progress}' if training.progress else ''
+    shown = [f"<p>{'Ended' if training.whole else 'Not ended yet'} after {len(training.losses)} epochs{now}.</p>"]
     if len(training.losses): shown.append(_curves('Losses', draw_losses(training), training.losses.tail(1)))
     if len(training.watch):
         measures = draw_watch(training.watch)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..core.files import UserError
 from ..experiment.report import make_report, read_manifest, twin_page
-from ..experiment.steps import run_lock
+from ..experiment.engine import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
 from .translation import TranslationViewer
