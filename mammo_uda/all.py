@@ -1,40 +1,41 @@
-"""Everything a notebook needs: `from mammo_uda.all import *`"""
-from mammo_uda.core.files import *
-from mammo_uda.core.training import *
-from mammo_uda.data.image import *
-from mammo_uda.data.standardise import *
-from mammo_uda.data.lists import *
-from mammo_uda.data.dataset import *
-from mammo_uda.data.ddsm import read_ics, read_ljpeg, read_overlay, lesion_mask
-from mammo_uda.data.sets import *
-from mammo_uda.data.store import *
+"""What is typed in a notebook: `from mammo_uda.all import *`. All else is imported by its room."""
+from mammo_uda.core.files import UserError
+from mammo_uda.core.training import Resume, pick_device, seed_all
+from mammo_uda.data.image import read_image
+from mammo_uda.data.standardise import breast_mask, standardise
+from mammo_uda.data.dataset import Dataset, pseudonyms
+from mammo_uda.data.sets import SETS
+from mammo_uda.data.store import PixelStore, build_store, to_uint16, write_store
+from mammo_uda.data.ingest import ingest_notes, read_set
 from mammo_uda.data.describe import describe, near_duplicates, shortcuts, split_leaks
-from mammo_uda.data.ingest import *
-from mammo_uda.data.phantom import *
-from mammo_uda.data.blocks import *
-from mammo_uda.translate.networks import *
-from mammo_uda.translate.losses import *
-from mammo_uda.translate.cyclegan import *
-from mammo_uda.translate.acquisition import *
-from mammo_uda.translate.fastcut import *
-from mammo_uda.translate.recipes import *
-from mammo_uda.translate.tiles import *
-from mammo_uda.translate.translator import *
-from mammo_uda.translate.dicom import *
-from mammo_uda.translate.audit import *
-from mammo_uda.translate.watch import *
-from mammo_uda.classify.networks import *
-from mammo_uda.classify.learner import *
-from mammo_uda.evaluate.scores import *
-from mammo_uda.evaluate.table1 import *
-from mammo_uda.experiment.sources import *
-from mammo_uda.experiment.plan import *
-from mammo_uda.experiment.status import *
-from mammo_uda.experiment.engine import *
-from mammo_uda.experiment.table1 import *
-from mammo_uda.experiment.report import *
-from mammo_uda.experiment.audit import *
-from mammo_uda.experiment.trainings import *
+from mammo_uda.data.phantom import (DOMAINS, SIDES, VIEWS, acquire, anatomy, draw_patient, expose, known_answer, outline,
+                                    phantom_index, phantom_store)
+from mammo_uda.data.blocks import MammogramBlock, labelled_dls, mammogram_augment, shots, unpaired_dls
+from mammo_uda.translate.networks import MatchedStart, match_look, radial_power
+from mammo_uda.translate.cyclegan import SampleGrid
+from mammo_uda.translate.acquisition import Acquisition, Tones
+from mammo_uda.translate.recipes import RECIPES, Recipe, find_recipe, translation_learner
+from mammo_uda.translate.translator import Translator, load_translator, save_translator, translate_store
+from mammo_uda.translate.dicom import dicom_bytes, translate_dicom, with_pixels
+from mammo_uda.translate.audit import Audit, StoreAudit, contrast
+from mammo_uda.translate.watch import (KeepLosses, Watch, draw_watch, in_breast, look, sample_images, spectrum_distance,
+                                       told_apart, tone_distance)
+from mammo_uda.classify.networks import ARCHS, Arch, alexnet, alexnet_bn, find_arch, make_net, resnet50
+from mammo_uda.classify.learner import (BalancedLoss, classifier_learner, load_classifier, predict, predict_logits,
+                                        save_classifier)
+from mammo_uda.classify.probe import features, fit_probe, set_probe
+from mammo_uda.classify.ensemble import load_ensemble, predict_csv
+from mammo_uda.evaluate.scores import auroc_by_cell, check_scores, read_scores, write_scores
+from mammo_uda.evaluate.intervals import mean_interval, paired_difference, share_won_back, table_cells
+from mammo_uda.evaluate.table1 import PAPER, Table1
+from mammo_uda.experiment.methods import METHODS, Method
+from mammo_uda.experiment.sources import Domain
+from mammo_uda.experiment.settings import PRESETS
+from mammo_uda.experiment.table1 import run_table1
+from mammo_uda.experiment.adapt import Adapted, adapt
+from mammo_uda.experiment.report import Triplets, make_report, read_manifest, run_table
+from mammo_uda.experiment.audit import audit_run
+from mammo_uda.experiment.trainings import Training, read_training, training_folders
 from mammo_uda.view.browser import Browser
 from mammo_uda.view.translation import TranslationViewer
 from mammo_uda.view.table1 import Table1Viewer
