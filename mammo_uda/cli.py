@@ -79,7 +79,7 @@ GPU = "cpu, cuda or cuda:1; default is the GPU if there is one."
 def table1(
     domain: Annotated[list[str], Option(metavar='NAME=PATH', help="A domain as you call it, and its images: a list, "
         "a folder of DICOM or a store. Give two or more; without any the embedded phantom is used.")] = None,
-    domain_by: Annotated[str, Option(metavar='COLUMN', help="Split the one domain by a column, such as scanner.")] = None,
+    domain_by: Annotated[str, Option(metavar='COLUMN', help="Split the one domain by a column like scanner.")] = None,
     film: Annotated[Path, Option(metavar='PATH', help="Short for --domain film=PATH.")] = None,
     digital: Annotated[Path, Option(metavar='PATH', help="Short for --domain digital=PATH.")] = None,
     preset: Annotated[str, Option(metavar='NAME', help="default, quick, tiny or paper.")] = None,
@@ -88,7 +88,7 @@ def table1(
         "its numbers mean nothing.")] = False,
     size: Annotated[int, Option(metavar='PIXELS', help="Side of the images; default is that of the stores.")] = None,
     seeds: Annotated[int, Option(metavar='N', help="Trainings of each cell, each with its own Cycle-GAN.")] = None,
-    data_seed: Annotated[int, Option(metavar='N', help="Which phantom is drawn, or how your patients are split.")] = None,
+    data_seed: Annotated[int, Option(metavar='N', help="Which phantom is drawn, or how patients are split.")] = None,
     arch: Annotated[list[str], Option(metavar='NAMES', help="Classifiers, such as alexnet_bn,resnet50.")] = None,
     methods: Annotated[list[str], Option(metavar='NAMES', help="Beside the baseline: uda,adabn,oracle ...")] = None,
     weights: Annotated[str, Option(metavar='none|imagenet|packaged|FILE', help="What the classifiers start from; "
@@ -105,16 +105,17 @@ def table1(
         from mammo_uda.experiment.table1 import run_table1
         from mammo_uda.view.twins import write_twins
         out = out or Path('runs')/name
-        rich.print(run_table1(film, digital, named_paths(domain), domain_by, out, workers, weights, device,
-                              preset=name, size=size, seeds=seeds, data_seed=data_seed,
-                              arch=split_names(arch), methods=split_names(methods)))
+        table = run_table1(film=film, digital=digital, domains=named_paths(domain), domain_by=domain_by,
+                           preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), methods=split_names(methods),
+                           weights=weights, device=device, workers=workers, out=out)
+        rich.print(table)
         write_twins(out)
 
 # %% ../nbs/cli.ipynb #10363113
 @app.command()
 def adapt(
-    source: Annotated[str, Option(metavar='PATH', help="Labelled images: a list, a folder of DICOM or a store; NAME=PATH "
-        "gives them a name.")],
+    source: Annotated[str, Option(metavar='PATH', help="Labelled images: a list, a folder of DICOM or a store; "
+        "NAME=PATH gives them a name.")],
     target: Annotated[str, Option(metavar='PATH', help="Images of the new hospital, without labels.")],
     out: Annotated[Path, Option(metavar='FOLDER', help="Where classifier, scores and page go.")],
     method: Annotated[str, Option(metavar='NAME', help="How the classifier is carried across.")] = 'uda',
@@ -124,7 +125,8 @@ def adapt(
     size: Annotated[int, Option(metavar='PIXELS', help="Side of the images; default is that of the stores.")] = None,
     seeds: Annotated[int, Option(metavar='N', help="Classifiers that answer together.")] = 1,
     data_seed: Annotated[int, Option(metavar='N', help="How the patients are split.")] = None,
-    run: Annotated[Path, Option(metavar='FOLDER', help="Where the work lies, such as a study's run; default is OUT.work.")] = None,
+    run: Annotated[Path, Option(metavar='FOLDER', help="Where the work lies, such as a study's run; "
+        "default is OUT.work.")] = None,
     device: Annotated[str, Option(metavar='NAME', help=GPU)] = None,
     workers: Annotated[int, Option(metavar='N', help="Steps at work at once.")] = None,
 ):
@@ -179,8 +181,8 @@ def ingest(
     domain: Annotated[str, Option(metavar='NAME', help="What the images are called.")] = None,
     negatives: Annotated[list[str], Option(metavar='NAMES', help="For ddsm: volumes whose films are negative, "
         "such as normals,benigns.")] = None,
-    keep: Annotated[list[str], Option(metavar='KINDS', help="Kinds of image that are otherwise left out: tomosynthesis, "
-        "magnified, spot, biopsy, contrast.")] = None,
+    keep: Annotated[list[str], Option(metavar='KINDS', help="Kinds of image that are otherwise left out: "
+        "tomosynthesis, magnified, spot, biopsy, contrast.")] = None,
     workers: Annotated[int, Option(metavar='N', help="Files read at once.")] = None,
 ):
     "Read a set of mammograms into a store."
@@ -208,7 +210,8 @@ def describe(
 @app.command()
 def predict(
     model: Annotated[Path, Argument(help="What adapt has made, or a classifier from the steps of a run.")],
-    csv: Annotated[Path, Argument(help="The images: a list with columns path (or file) and patient, or a folder of DICOM.")],
+    csv: Annotated[Path, Argument(help="The images: a list with columns path (or file) and patient, "
+        "or a folder of DICOM.")],
     out: Annotated[Path, Option(metavar='CSV', help="Where the scores go.")] = Path('scores.csv'),
     device: Annotated[str, Option(metavar='NAME', help=GPU)] = None,
 ):

@@ -6,7 +6,7 @@ from scipy.ndimage import binary_dilation
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import write_store
 from mammo_uda.experiment.report import Triplets, read_manifest, sample_run
-from mammo_uda.experiment.table1 import train_gan
+from mammo_uda.experiment.tasks import train_gan
 from values import recipe
 from mammo_uda.view.pictures import known
 
@@ -22,8 +22,8 @@ def phantom_run(run, size=64):
     made = [translated(row, size, keep=i % 2==0) for i, row in film.index.iterrows()]
     for name, images in dict(made=made, back=film[:]).items(): write_store(run/'steps'/name, images, film.index, size)
     for epoch in (2, 4, 6): Image.fromarray(np.full((96, 192), 20*epoch, dtype='uint8')).save(run/'steps'/'gan'/f'sample-{epoch:04}.png')
-    translation = dict(recipe='uda', seed=0, domain='film', to='digital', translator='steps/gan/film-digital', synthesised='steps/made', reconstructed='steps/back')
-    (run/'manifest.json').write_text(json.dumps(dict(stores=dict(film='steps/film'), translations=[translation])))
+    translation = dict(recipe='uda', seed=0, domain='film', to='digital', half=0, translator='steps/gan/film-digital', synthesised='steps/made', reconstructed='steps/back')
+    (run/'manifest.json').write_text(json.dumps(dict(stores=dict(film='steps/film'), phantoms=True, translations=[translation])))
     return run
 
 def first_images(run):
@@ -39,5 +39,5 @@ def trained_run(run, size=32):
     out.mkdir()
     stores = [run/'steps'/f'prepare-{domain}' for domain in ('film', 'digital')]
     small = dict(epochs=4, steps=2, bs=2, seed=0, device='cpu', filters=4, blocks=1, d_filters=4, d_layers=1)
-    train_gan(out, lambda *_: None, *stores, **recipe('uda'), **small)
+    train_gan(out, lambda *_: None, *stores, ['film', 'digital'], **recipe('uda'), **small)
     return run

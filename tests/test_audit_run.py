@@ -37,17 +37,30 @@ def test_only_test_images_are_audited(run):
 def classifiers(folder, *whos):
     for i, (method, domain, seed) in enumerate(whos):
         (folder/str(i)).mkdir()
-        (folder/str(i)/'classifier.json').write_text(json.dumps(dict(method=method, train_domain=domain, seed=seed)))
+        about = dict(arch='resnet50', method=method, train_domain=domain, seed=seed)
+        (folder/str(i)/'classifier.json').write_text(json.dumps(about))
     return dict(classifiers=[str(i) for i in range(len(whos))])
 
 @pytest.mark.parametrize('whos, chosen', [([('baseline','film',0)], '0'), ([('baseline','film',0), ('baseline','film',1)], '1'),
                                           ([('uda','film',1), ('baseline','digital',1), ('baseline','film',0)], '2')])
 def test_who_is_asked(tmp_path, whos, chosen):
-    assert independent_classifier(tmp_path, classifiers(tmp_path, *whos), 'film', 0) == tmp_path/chosen
+    translation = dict(domain='film', seed=0, asked=None)
+    assert independent_classifier(tmp_path, classifiers(tmp_path, *whos), translation) == tmp_path/chosen
+
+@pytest.mark.parametrize('whos, chosen', [([('baseline','film',0)], None), ([('baseline','film',0), ('baseline','film',1)], '1')])
+def test_who_steered_a_translation_is_never_asked(tmp_path, whos, chosen):
+    translation = dict(domain='film', seed=0, asked='resnet50')
+    assert independent_classifier(tmp_path, classifiers(tmp_path, *whos), translation) == (chosen and tmp_path/chosen)
+    assert independent_classifier(tmp_path, dict(classifiers=['0']), translation | dict(asked='alexnet')) == tmp_path/'0'
+
+def test_a_translation_that_nobody_can_judge_is_named(tmp_path):
+    run_table1(preset='tiny', methods=['uda-semantic'], out=tmp_path/'run')
+    page = audit_run(tmp_path/'run').read_text()
+    assert 'uda-semantic, film to digital, seed 0' in page and not (tmp_path/'run'/'audit'/'answers.csv').exists()
 
 def test_real_images_have_no_known_answers(run, tmp_path, monkeypatch):
     copy = shutil.copytree(run, tmp_path/'run')
-    (copy/'manifest.json').write_text(json.dumps(read_manifest(run) | dict(note='own images')))
+    (copy/'manifest.json').write_text(json.dumps(read_manifest(run) | dict(phantoms=False)))
     monkeypatch.setattr(module, 'known_table', None)
     assert 'structural similarity' not in audit_run(copy).read_text()
 

@@ -7,7 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mammo_uda.cli import app
-from mammo_uda.experiment.table1 import choose_settings
+from mammo_uda.experiment.settings import choose_settings
 
 def table1(*args): return CliRunner().invoke(app, ['table1', '--tiny', *map(str, args)])
 

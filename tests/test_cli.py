@@ -28,12 +28,21 @@ def test_nothing_given(table1):
     assert res.exit_code == 0
     assert called.pop('preset') == 'default' and called.pop('weights') == 'none'
     assert called.pop('out') == called.pop('twins') == Path('runs/default')
-    assert all(o is None for o in called.values())
+    assert called.pop('domains') == {} and all(o is None for o in called.values())
+
+def test_domains_arrive(table1):
+    _, called = table1('--domain', 'ge=stores/ge', '--domain', 'hologic=stores/h=2', '--domain-by', 'scanner')
+    assert called['domains'] == dict(ge='stores/ge', hologic='stores/h=2') and called['domain_by'] == 'scanner'
+
+@pytest.mark.parametrize('given, words', [(['stores/ge'], '--domain stores/ge names no images'), (['a=1', 'a=2'], '--domain names a twice')])
+def test_domains_that_cannot_be_meant(table1, given, words):
+    res, called = table1(*[o for name in given for o in ('--domain', name)])
+    assert (res.exit_code, called) == (2, {}) and words in res.stderr
 
 def test_options_arrive(table1):
     _, called = table1('--film', 'f/index.csv', '--digital', 'd/index.csv', '--preset', 'paper', '--size', '128', '--seeds', '2', '--data-seed', '100',
                        '--arch', 'alexnet,resnet50', '--arch', 'alexnet_bn', '--methods', 'uda,uda-plain', '--weights', 'imagenet', '--device', 'cpu', '--workers', '1', '--out', 'r')
-    assert called == dict(film=Path('f/index.csv'), digital=Path('d/index.csv'), preset='paper', size=128, seeds=2, data_seed=100,
+    assert called == dict(film=Path('f/index.csv'), digital=Path('d/index.csv'), domains={}, domain_by=None, preset='paper', size=128, seeds=2, data_seed=100,
                           arch=['alexnet', 'resnet50', 'alexnet_bn'], methods=['uda', 'uda-plain'], weights='imagenet', device='cpu', workers=1, out=Path('r'), twins=Path('r'))
 
 @pytest.mark.parametrize('name', ['quick', 'tiny'])

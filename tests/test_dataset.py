@@ -124,7 +124,10 @@ def test_a_folder_is_no_list(tmp_path):
 def test_labels_may_be_missing_to_predict(load, label):
     d = load(label=label)
     assert len(d) == 24 and d.table['label'].isna().any()
-    with pytest.raises(UserError, match='row 2: label is empty'): d.split_patients()
+    some = f"{24 if label is None else 12} of 24 images have no label"
+    assert some in d.notes and set(d.split_patients().table['split']) == {'train', 'valid', 'test'}
+    if label is None:
+        with pytest.raises(UserError, match='has no labels, which are needed here'): d.check_classes()
 
 
 def test_a_wrong_label_is_refused_to_predict_too(load):
@@ -133,19 +136,22 @@ def test_a_wrong_label_is_refused_to_predict_too(load):
 
 def test_one_class_only(load):
     for label in (0, 1):
-        with pytest.raises(UserError, match=f'no image has label {1-label}'): load(label=[label]*24).split_patients()
+        with pytest.raises(UserError, match=f'no image has label {1-label}'): load(label=[label]*24).check_classes()
 
 
 def test_fewer_than_five_patients_a_class(load):
-    with pytest.raises(UserError, match='4 patients of label 1'): load(label=[1]*8 + [0]*16).split_patients()
-    load(label=[1]*10 + [0]*14).split_patients()
+    with pytest.raises(UserError, match='4 patients of label 1'): load(label=[1]*8 + [0]*16).check_classes()
+    load(label=[1]*10 + [0]*14).check_classes()
 
 
 def test_given_split_is_kept_and_needs_both_classes(load):
     given = ['test']*8 + ['train']*16
+    split = load(split=given).split_patients(seed=3).table['split']
+    assert split.replace('valid', 'train').tolist() == given and (split == 'valid').any()
+    given = ['test']*8 + ['valid']*4 + ['train']*12
     assert load(split=given).split_patients(seed=3).table['split'].tolist() == given
     for given in (['test']*2 + ['train']*22, ['train']*24):
-        with pytest.raises(UserError, match="not both classes in its split 'test'"): load(split=given).split_patients()
+        with pytest.raises(UserError, match="not both classes in its split 'test'"): load(split=given).check_classes()
 
 
 def test_split_is_stratified_reproducible_and_by_patient(load):
@@ -159,7 +165,7 @@ def test_split_is_stratified_reproducible_and_by_patient(load):
 
 def test_a_patient_with_both_labels_counts_as_positive(load):
     label = [0, 1]*5 + [0]*14
-    assert set(load(label=label).split_patients().table['split']) == {'train', 'test'}
+    assert set(load(label=label).split_patients().table['split']) == {'train', 'valid', 'test'}
 
 
 def test_rows_where(load):

@@ -21,7 +21,8 @@ from mammo_uda.evaluate.scores import read_scores, synthetic_scores, write_score
 from mammo_uda.evaluate.table1 import Table1
 from mammo_uda.experiment.audit import audit_page, audit_run
 from mammo_uda.experiment.report import make_report, read_manifest, sample_run
-from mammo_uda.experiment.table1 import choose_settings, claim_folder, run_table1
+from mammo_uda.experiment.settings import choose_settings, claim_folder
+from mammo_uda.experiment.table1 import run_table1
 from mammo_uda.experiment.trainings import read_training
 from mammo_uda.translate import translator as translators
 from mammo_uda.translate.networks import Generator
@@ -106,7 +107,7 @@ def plain(run, tmp_path_factory):
     copy = Path(shutil.copytree(run, tmp_path_factory.mktemp('plain')/'run', copy_function=os.link))
     everything(copy)
     pages = sorted(o.name for o in copy.glob('*.html'))
-    assert pages == ['audit.html', 'digital.html', 'film.html', 'index.html', 'table1-cells.html', 'table1.html', 'trainings.html']
+    assert pages == ['audit.html', 'digital-to-film.html', 'film-to-digital.html', 'index.html', 'table1-cells.html', 'table1.html', 'trainings.html']
     check_texts(copy)
     return parts(copy)
 

@@ -11,7 +11,7 @@ from mammo_uda.cli import app
 from mammo_uda.core.files import UserError
 from mammo_uda.data.ingest import ingest_notes, read_set, same_pixels
 from mammo_uda.data.store import PixelStore, build_store
-from mammo_uda.experiment.sources import check_sources, source_key
+from mammo_uda.experiment.sources import Domain, check_images, content_of
 
 def type_in(*args): return CliRunner().invoke(app, ['ingest', *map(str, args)])
 
@@ -107,16 +107,16 @@ def test_the_same_pixels_under_two_patients_are_reported(tmp_path):
 def test_a_store_is_checked_as_a_list_is(tmp_path):
     put_dicom(tmp_path/'pacs', ['a.dcm', 'b.dcm'])
     store = ingest_dicom(tmp_path, ['a.dcm', 'b.dcm'])
-    with pytest.raises(UserError, match='one class only'): check_sources(store.folder, store.folder, 32, 0)
+    with pytest.raises(UserError, match='one class only'): check_images(Domain('ours', str(store.folder)), 32, labelled=True)
 
 def test_images_that_were_replaced_are_another_source(tmp_path):
     "A run does not go on with what it read before"
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
     Image.fromarray(pixels).save(tmp_path/'a.png')
     (tmp_path/'index.csv').write_text('path,patient\na.png,1\nb.png,2\n')
-    keys = [source_key(tmp_path/'index.csv')]
+    keys = [content_of(tmp_path/'index.csv')]
     Image.fromarray(pixels).save(tmp_path/'b.png')
-    keys.append(source_key(tmp_path/'index.csv'))
+    keys.append(content_of(tmp_path/'index.csv'))
     Image.fromarray(pixels[::-1]//2).save(tmp_path/'a.png')
-    keys.append(source_key(tmp_path/'index.csv'))
+    keys.append(content_of(tmp_path/'index.csv'))
     assert len(set(keys)) == 3

@@ -5,7 +5,9 @@ from torch import nn
 from mammo_uda.core.training import Resume, seed_all
 from mammo_uda.data.blocks import shots, unpaired_dls
 from mammo_uda.data.phantom import DOMAINS, phantom_store
-from mammo_uda.experiment.table1 import choose_settings, plan
+from mammo_uda.experiment.settings import choose_settings
+from mammo_uda.experiment.sources import phantom_domains
+from mammo_uda.experiment.study import plan
 from mammo_uda.translate.fastcut import Recognise, encode
 from mammo_uda.translate.networks import Generator, breast_area
 from mammo_uda.translate.recipes import RECIPES, translation_learner
@@ -81,11 +83,11 @@ def test_the_classifier_pulls_on_the_way_out_of_its_domain_only(stores):
 
 def test_a_classifier_that_is_asked_knows_no_label_of_the_target():
     settings = choose_settings('tiny', methods=['uda', 'uda-semantic'])
-    stores, translations, _ = plan(settings, {})
-    for (recipe, source, _), step in translations.items():
-        gan = step.inputs['gan']
-        if recipe != 'uda-semantic': assert 'classifier' not in gan.inputs and gan is translations[recipe, 'film', 0].inputs['gan']
-        else: assert gan.inputs['classifier'].inputs['store'] is stores[source] and gan.config['source'] == source
+    wanted = plan(settings, phantom_domains())
+    for (recipe, source, _, _), step in wanted.translations.items():
+        gan, there = step.inputs['gan'], wanted.translations[recipe, 'film', 'digital', 0].inputs['gan']
+        if recipe != 'uda-semantic': assert 'classifier' not in gan.inputs and gan is there
+        else: assert gan.inputs['classifier'].inputs['store'] is wanted.stores[source] and gan.config['source'] == source
 
 def test_patches_are_recognised_in_a_perfect_translation_only():
     seed_all(0)

@@ -18,10 +18,13 @@ from mammo_uda.core.training import Resume, read_checkpoint, seed_all, write_che
 from mammo_uda.data.blocks import labelled_dls, shots
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore
-from mammo_uda.experiment import table1
+from mammo_uda.experiment import tasks
 from mammo_uda.experiment.methods import METHODS
 from mammo_uda.experiment.plan import in_order
-from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
+from mammo_uda.experiment.settings import choose_settings, claim_folder
+from mammo_uda.experiment.sources import phantom_domains
+from mammo_uda.experiment.study import plan
+from mammo_uda.experiment.table1 import run_table1
 from mammo_uda.translate.recipes import RECIPES
 from mammo_uda.translate.translator import load_translator
 from values import method, network, recipe as by_recipe
@@ -30,6 +33,10 @@ GAN = dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=3, bs=2, seed=0,
 FIT = dict(epochs=2, bs=8, seed=0, device='cpu')
 
 def silent(done, total): pass
+
+def unseeded(settings): return {k: v for k, v in settings.items() if k != 'seed'}
+
+def pair(stores): return dict(a=stores['film'], b=stores['digital'], domains=['film', 'digital'])
 
 @pytest.fixture(scope='module', autouse=True)
 def one_thread():
@@ -56,7 +63,7 @@ def started(tmp_path_factory):
 
 NURSERY = """
 import os, pickle, signal, sys, torch
-from mammo_uda.experiment import table1
+from mammo_uda.experiment import tasks
 from mammo_uda.experiment.methods import METHODS
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler) # in the background of a shell it would be deaf to it
@@ -77,7 +84,7 @@ def die(sig, at, when):
 while True:
     name, kwargs, death = pickle.load(sys.stdin.buffer)
     if not (pid := os.fork()): # nothing has been computed yet, so there are no threads to lose
-        getattr(table1, name)(progress=die(**death), **kwargs)
+        getattr(tasks, name)(progress=die(**death), **kwargs)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
@@ -110,7 +117,7 @@ def unbroken(tmp_path_factory):
         key = repr((name, sorted(kwargs.items())))
         if key not in made:
             made[key] = tmp_path_factory.mktemp('unbroken')
-            getattr(table1, name)(out=made[key], progress=silent, **kwargs)
+            getattr(tasks, name)(out=made[key], progress=silent, **kwargs)
         return made[key]
     return unbroken
 
@@ -118,7 +125,7 @@ def go_on(name, out, **kwargs):
     "Starts a step again, as `Child` does; the first step that it trains"
     for old in out.rglob('*.tmp'): old.unlink()
     steps = []
-    getattr(table1, name)(out=out, progress=lambda done, total: steps.append(done), **kwargs)
+    getattr(tasks, name)(out=out, progress=lambda done, total: steps.append(done), **kwargs)
     return steps[0]
 
 @pytest.fixture
@@ -136,7 +143,7 @@ def survives(kill, unbroken, tmp_path):
 def test_every_recipe_goes_on(survives, stores, started, tmp_path, recipe, steps):
     judge = dict(classifier=started/'alexnet_bn', network=network('alexnet_bn')['network'], source='film') if RECIPES[recipe].answers else {}
     each = steps or len(shots(PixelStore(stores['film']), split='train'))//GAN['bs']
-    survives('train_gan', 2*each + 1, **stores, **GAN, **judge, **by_recipe(recipe), steps=steps)
+    survives('train_gan', 2*each + 1, **pair(stores), **GAN, **judge, **by_recipe(recipe), steps=steps)
     assert len((tmp_path/'losses.csv').read_text().splitlines()) == 1 + GAN['epochs']
     assert list(tmp_path.glob('sample-*.png'))
 
@@ -147,24 +154,24 @@ def test_the_start_of_every_network_goes_on(survives, stores, arch):
 @pytest.mark.parametrize('arch', ARCHS)
 def test_the_end_of_every_network_goes_on(survives, stores, started, tmp_path, arch):
     each = len(shots(PixelStore(stores['film']), split='train'))//FIT['bs']
-    where = dict(started=started/arch, source='film') | method('baseline') | network(arch)
-    survives('finish_classifier', each+1, **FIT, **stores, **where, steps=None)
-    assert (tmp_path/'scores.parquet').exists()
+    where = dict(started=started/arch, source=stores['film']) | method('baseline') | network(arch)
+    survives('train_classifier', each+1, **unseeded(FIT), **where, steps=None)
+    assert (tmp_path/'classifier.json').exists()
 
 SHORT = GAN | by_recipe('uda') | dict(steps=2)
 
 @pytest.mark.parametrize('when', ['before a move', 'after a move'])
 @pytest.mark.parametrize('at', range(2, 14, 4))
 def test_files_that_are_just_being_written(survives, stores, when, at):
-    survives('train_gan', at, when=when, **stores, **SHORT)
+    survives('train_gan', at, when=when, **pair(stores), **SHORT)
 
 @pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_is_heard(survives, stores, sig): survives('train_gan', 5, sig, **stores, **SHORT)
+def test_a_signal_that_is_heard(survives, stores, sig): survives('train_gan', 5, sig, **pair(stores), **SHORT)
 
 def test_a_training_that_is_killed_in_each_epoch(kill, unbroken, stores, tmp_path):
-    for at in (1, 4, 3): kill('train_gan', at, out=tmp_path, **stores, **SHORT) # counted from where it goes on
-    assert go_on('train_gan', tmp_path, **stores, **SHORT) == 5
-    assert differences(unbroken('train_gan', **stores, **SHORT), tmp_path) == []
+    for at in (1, 4, 3): kill('train_gan', at, out=tmp_path, **pair(stores), **SHORT) # counted from where it goes on
+    assert go_on('train_gan', tmp_path, **pair(stores), **SHORT) == 5
+    assert differences(unbroken('train_gan', **pair(stores), **SHORT), tmp_path) == []
 
 # --- learners in fastai's ways
 
@@ -329,16 +336,16 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatc
     assert done == ['synced', 'moved', 'synced']
 
 def test_a_checkpoint_that_is_half_written_is_not_taken_for_whole(stores, tmp_path, monkeypatch):
-    settings = stores | SHORT
+    settings = pair(stores) | SHORT
     def stop(done, total):
         if done == 3: raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt): table1.train_gan(tmp_path, stop, **settings)
+    with pytest.raises(KeyboardInterrupt): tasks.train_gan(tmp_path, stop, **settings)
     before = (tmp_path/'checkpoint.pt').read_bytes()
     def cut(state, f):
         f.write(before[:100])
         raise KeyboardInterrupt
     monkeypatch.setattr(torch, 'save', cut)
-    with pytest.raises(KeyboardInterrupt): table1.train_gan(tmp_path, silent, **settings)
+    with pytest.raises(KeyboardInterrupt): tasks.train_gan(tmp_path, silent, **settings)
     assert (tmp_path/'checkpoint.pt').read_bytes() == before
 
 # --- precision
@@ -348,16 +355,16 @@ def in_bfloat16(monkeypatch):
     "A processor that multiplies bfloat16"
     monkeypatch.setattr(training, 'native_bfloat16', lambda device: True)
 
-def precisions(folder): return {o.name: json.loads(o.read_text())['precision'] for o in folder.rglob('*.json')}
+def precisions(folder): return {o.name: json.loads(o.read_text())['precision'] for o in folder.rglob('translator.json')}
 
 def test_the_precision_of_a_training_is_written_down(stores, tmp_path, monkeypatch, in_bfloat16):
     monkeypatch.setitem(ARCHS, 'small', Arch('a small one', small))
     for k in ('gan','start','end'): (tmp_path/k).mkdir()
-    table1.train_gan(tmp_path/'gan', silent, **stores, **SHORT | dict(epochs=1))
-    table1.start_classifier(tmp_path/'start', silent, stores['film'], weights='none', **network('small'), **FIT, steps=1,
+    tasks.train_gan(tmp_path/'gan', silent, **pair(stores), **SHORT | dict(epochs=1))
+    tasks.start_classifier(tmp_path/'start', silent, stores['film'], weights='none', **network('small'), **FIT, steps=1,
                             precision='float32')
-    train = dict(**stores, **FIT, **method('baseline'), **network('small'), source='film', steps=1)
-    table1.finish_classifier(tmp_path/'end', silent, started=tmp_path/'start', **train)
+    train = dict(**unseeded(FIT), **method('baseline'), **network('small'), source=stores['film'], steps=1)
+    tasks.train_classifier(tmp_path/'end', silent, started=tmp_path/'start', **train)
     about = json.loads((tmp_path/'end'/'classifier.json').read_text())
     assert precisions(tmp_path/'gan') == {'translator.json': 'bfloat16'}
     assert load_translator(tmp_path/'gan'/'film-digital', 'cpu').precision == 'bfloat16'
@@ -366,24 +373,24 @@ def test_the_precision_of_a_training_is_written_down(stores, tmp_path, monkeypat
 def test_a_training_is_not_continued_in_another_precision(stores, tmp_path, monkeypatch, in_bfloat16):
     def stop(done, total):
         if done == 3: raise Stop('here')
-    with pytest.raises(Stop): table1.train_gan(tmp_path, stop, **stores, **SHORT)
+    with pytest.raises(Stop): tasks.train_gan(tmp_path, stop, **pair(stores), **SHORT)
     assert read_checkpoint(tmp_path/'checkpoint.pt')['about']['precision'] == 'bfloat16'
     monkeypatch.setattr(training, 'native_bfloat16', lambda device: False)
     with pytest.raises(UserError, match='was begun with precision bfloat16, and this training has float32: go on with'):
-        table1.train_gan(tmp_path, silent, **stores, **SHORT)
-    table1.train_gan(tmp_path, silent, **stores, **SHORT, precision='bfloat16')
+        tasks.train_gan(tmp_path, silent, **pair(stores), **SHORT)
+    tasks.train_gan(tmp_path, silent, **pair(stores), **SHORT, precision='bfloat16')
     assert precisions(tmp_path) == {'translator.json': 'bfloat16'}
 
 def test_a_run_that_was_begun_in_float32_stays_in_it_on_any_machine(unbroken, stores, tmp_path, in_bfloat16):
     assert choose_settings('tiny')['precision'] == 'bfloat16'
-    table1.train_gan(tmp_path, silent, **stores, **SHORT, precision='float32')
-    assert differences(unbroken('train_gan', **stores, **SHORT, precision='float32'), tmp_path) == []
+    tasks.train_gan(tmp_path, silent, **pair(stores), **SHORT, precision='float32')
+    assert differences(unbroken('train_gan', **pair(stores), **SHORT, precision='float32'), tmp_path) == []
 
 @pytest.mark.parametrize('precision', ['float32','bfloat16'])
 def test_every_training_of_a_plan_has_the_precision_of_the_run(precision):
-    settings = choose_settings('tiny', methods=[*RECIPES, *(m for m in METHODS if m != 'adabn')], arch=list(ARCHS)) | dict(precision=precision)
-    stores, _, finals = plan(settings, {})
-    steps = [s for s in in_order(finals) if s not in stores.values() and not s.name.startswith('synthesise')]
+    archs, methods = [o for o in ARCHS if not ARCHS[o].probe], [*RECIPES, *(m for m in METHODS if m != 'adabn')]
+    wanted = plan(choose_settings('tiny', methods=methods, arch=archs) | dict(precision=precision), phantom_domains())
+    steps = [s for s in in_order(wanted.scores) if s.fn.split(':')[1].startswith(('train', 'start'))]
     assert len(steps) > 20 and {s.config['precision'] for s in steps} == {precision}
 
 def test_a_run_that_was_begun_in_bfloat16_says_so_where_there_is_none(tmp_path, monkeypatch):

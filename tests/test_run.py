@@ -14,9 +14,9 @@ from mammo_uda.core.files import UserError
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore, write_store
 from mammo_uda.evaluate.scores import read_scores
-from mammo_uda.experiment import table1
-from mammo_uda.experiment.table1 import finish_classifier, run_table1, start_classifier, synthesise, train_gan
-from values import method, network, recipe
+from mammo_uda.experiment.table1 import run_table1
+from mammo_uda.experiment.tasks import score_classifier, start_classifier, synthesise, train_classifier, train_gan
+from values import method, network, recipe, who
 
 GAN = recipe('uda') | dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=3, steps=2, bs=2, seed=0, device='cpu')
 FIT = dict(epochs=1, steps=2, bs=8, seed=0, device='cpu')
@@ -39,12 +39,16 @@ def unlike(store, path):
 
 def scores_of(stores, out):
     "One classifier, film to digital with uda, on these stores"
-    train_gan(folder(out/'gan'), silent, **stores, **GAN)
+    train_gan(folder(out/'gan'), silent, *stores.values(), [*stores], **GAN)
     synthesise(folder(out/'syn'), silent, stores['film'], out/'gan', 'film', 'digital', 'cpu')
     net = network('alexnet_bn')
     start_classifier(folder(out/'start'), silent, stores['film'], weights='none', **net, **FIT)
-    finish_classifier(folder(out/'end'), silent, **stores, source='film', started=out/'start', translated=out/'syn', **method('uda'), **net, **FIT)
-    return read_scores(out/'end'/'scores.parquet')
+    rest = {k: v for k, v in FIT.items() if k != 'seed'}
+    train_classifier(folder(out/'end'), silent, stores['film'], **method('uda'), **net, **rest, started=out/'start',
+                     translated=out/'syn')
+    for d, store in stores.items():
+        score_classifier(folder(out/d), silent, out/'end', store, who('uda', 'film', 'digital'), **net, device='cpu')
+    return pd.concat([read_scores(out/d) for d in stores], ignore_index=True)
 
 def test_target_labels_change_nothing_but_the_score(stores, tmp_path):
     seen = scores_of(stores, tmp_path/'a')
@@ -79,7 +83,7 @@ def test_real_mammograms_from_list_to_table(tmp_path):
         content = path.read_bytes()
         assert not [n for n in names+more if len(n) > 4 and n.encode() in content], path
         assert str(tmp_path).encode() not in content or path.name == 'settings.json'
-    model = next(run.glob('steps/uda-alexnet_bn-film-*'))
+    model = next(run.glob('steps/uda-alexnet_bn-film-digital-*'))
     result = CliRunner().invoke(app, ['predict', str(model), str(digital), '--out', str(tmp_path/'scores.csv')])
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path/'scores.csv').prob.between(0, 1).all()

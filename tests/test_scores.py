@@ -27,6 +27,8 @@ def _with(column, value, row=3):
     (_with('patient', None), 'has no `patient`'),
     (_with('prob', 1.2), 'outside 0..1'),
     (_with('prob', -0.1), 'outside 0..1'),
+    (_with('prob', 0.5), 'not the sigmoid of its `logit`'),
+    (_with('logit', None), 'has no `logit`'),
     (_with('label', 2), 'not 0 or 1'),
     (_with('label', 'malignant'), 'not 0 or 1'),
     (lambda t: pd.concat([t, t.iloc[:1]]), 'scored twice'),
@@ -55,9 +57,13 @@ def test_bad_scores_leave_the_old_file(scores, tmp_path):
 def test_auroc_is_the_share_of_pairs_in_order(scores):
     cell = scores[(scores.train_domain=='film') & (scores.test_domain=='digital') & (scores.arch=='resnet50')
                   & (scores.method=='uda') & (scores.seed==1)]
-    pos, neg = cell.prob[cell.label==1].values[:, None], cell.prob[cell.label==0].values
+    pos, neg = cell.logit[cell.label==1].values[:, None], cell.logit[cell.label==0].values
     ours = auroc_by_cell(cell).auroc.item()
     assert ours == pytest.approx(((pos>neg) + 0.5*(pos==neg)).mean())
+
+def test_scores_that_are_both_certain_are_no_tie(scores):
+    cell = scores[scores.seed==0].groupby('label').head(1).assign(logit=lambda t: 50. + t.label, prob=1., arch='one')
+    assert auroc_by_cell(check_scores(cell)).auroc.item()==1
 
 def test_one_label_has_no_auroc(scores):
     with pytest.raises(UserError, match='all have label 1'): auroc_by_cell(scores[scores.label==1])

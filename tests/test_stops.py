@@ -12,7 +12,8 @@ from mammo_uda.core.files import UserError, clear_scraps, only_one, whole_folder
 from mammo_uda.core.stops import SENTENCE, hold_stops
 from mammo_uda.core.workers import run_apart
 from mammo_uda.experiment.engine import run_lock
-from mammo_uda.experiment.table1 import choose_settings, claim_folder, run_table1
+from mammo_uda.experiment.settings import choose_settings, claim_folder
+from mammo_uda.experiment.table1 import run_table1
 
 ENV = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
 
@@ -94,7 +95,7 @@ TROUBLE = [(errno.ENOSPC, 'is full'), (errno.EROFS, 'can only be read'), (errno.
 @pytest.mark.parametrize('no, words', TROUBLE)
 def test_a_disk_in_trouble_is_one_sentence(monkeypatch, no, words):
     def write_twins(run): raise OSError(no, os.strerror(no), 'run/table1.csv')
-    monkeypatch.setitem(sys.modules, 'mammo_uda.experiment.table1', SimpleNamespace(run_table1=lambda **options: None))
+    monkeypatch.setitem(sys.modules, 'mammo_uda.experiment.table1', SimpleNamespace(run_table1=lambda *args, **options: None))
     monkeypatch.setitem(sys.modules, 'mammo_uda.view.twins', SimpleNamespace(write_twins=write_twins))
     res = CliRunner().invoke(cli.app, ['table1'])
     assert res.exit_code == 2 and res.stderr.count('\n') == 1 and words in res.stderr

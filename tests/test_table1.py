@@ -4,8 +4,9 @@ import numpy as np, pandas as pd, pytest
 from rich.console import Console
 from mammo_uda.core.files import UserError
 from mammo_uda.evaluate.scores import SCORE_COLUMNS, synthetic_scores
-from mammo_uda.evaluate.table1 import (PAPER, PAPER_CAPTION, ROWS, Table1, cross_cells, home_change, mean_interval,
-                                       paired_difference, share_won_back, show_interval, table_cells, text_grid)
+from mammo_uda.evaluate.intervals import (cross_cells, home_change, mean_interval, paired_difference, row_order, share_won_back,
+                                          table_cells)
+from mammo_uda.evaluate.table1 import PAPER, PAPER_CAPTION, Table1, show_interval, text_grid
 
 @pytest.fixture(scope='module')
 def scores(): return synthetic_scores(n=60)
@@ -15,9 +16,9 @@ def table(scores): return Table1(scores, methods='none <synthetic>')
 
 def aurocs(**by_method):
     "auROC rows of one network: method = {(train, test): [one number a seed]}"
-    return pd.DataFrame([(*cell, 'resnet50', method, seed, a, 10, 5)
-        for method, cells in by_method.items() for cell, values in cells.items() for seed, a in enumerate(values)],
-        columns=['train_domain', 'test_domain', 'arch', 'method', 'seed', 'auroc', 'n_images', 'n_patients'])
+    return pd.DataFrame([(train, test, train if method=='baseline' else 'other', 'resnet50', method, seed, a, 10, 5)
+        for method, cells in by_method.items() for (train, test), values in cells.items() for seed, a in enumerate(values)],
+        columns=['train_domain', 'test_domain', 'target_domain', 'arch', 'method', 'seed', 'auroc', 'n_images', 'n_patients'])
 
 BASE = {('digital', 'film'): [0.5, 0.6], ('digital', 'digital'): [0.9, 0.9], ('film', 'digital'): [0.6, 0.6], ('film', 'film'): [0.8, 0.8]}
 UDA = {('digital', 'film'): [0.7, 0.6], ('digital', 'digital'): [0.88, 0.88], ('film', 'digital'): [0.8, 0.7], ('film', 'film'): [0.81, 0.81]}
@@ -64,7 +65,7 @@ def test_every_method_is_compared_with_the_baseline(scores):
     assert [m for _, m in text_grid(table.cells).columns[:4]] == ['baseline', 'uda', 'uda-plain', 'oracle']
 
 def test_paper_cells_stand_where_the_paper_has_them(table):
-    assert list(text_grid(table.cells).index)==ROWS
+    assert list(text_grid(table.cells).index)==row_order(['film', 'digital'])==list(text_grid(PAPER).index)
     found = table.cells.dropna(subset='paper').merge(PAPER, on=['train_domain', 'test_domain', 'arch', 'method'])
     assert len(found)==8 and (found.paper==found.mean_y).all() and set(found.arch)=={'resnet50'}
     assert text_grid(PAPER).values.tolist()[0]==['0.516 ± 0.004', '0.601 ± 0.005', '0.624 ± 0.004', '0.672 ± 0.002']
@@ -112,5 +113,16 @@ def test_plot_draws_a_line_for_each_seed(table):
     assert len(fig.axes)==1 and len(fig.axes[0].lines)==3+1
     assert len(table.plot().axes)==4
 
-def test_other_domains_are_refused(scores):
-    with pytest.raises(UserError, match='domain named ct'): Table1(scores.assign(train_domain=scores.train_domain.replace('film', 'ct')))
+NAMES = dict(film='ge', digital='hologic-3d')
+
+def test_domains_are_called_what_the_user_calls_them(table, scores):
+    other = Table1(scores.replace({f'{o}_domain': NAMES for o in ('train', 'test', 'target')}), table.methods)
+    assert list(text_grid(other.cells).index)==row_order(NAMES.values()) and other.cells.paper.isna().all()
+    assert other.summary()['methods']['uda']['share_won_back']==table.summary()['methods']['uda']['share_won_back']
+    for text in (str(other), other._repr_html_(), other._repr_markdown_()): assert 'Paper' not in text and 'hologic-3d' in text
+    assert len(other.plot().axes)==4
+
+def test_at_home_several_targets_count_once_a_seed():
+    two = pd.concat([aurocs(baseline=BASE, uda=UDA), aurocs(uda={('film', 'film'): [0.6, 0.7]}).assign(target_domain='third')])
+    cell = table_cells(two).set_index(['train_domain', 'test_domain', 'method']).loc['film', 'film', 'uda']
+    assert cell.n==2 and cell['mean']==pytest.approx((0.81+0.6 + 0.81+0.7)/4)

@@ -6,7 +6,8 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 from mammo_uda.evaluate.scores import read_scores, synthetic_scores, write_scores
-from mammo_uda.evaluate.table1 import Table1, confident_errors, text_grid, wrong_pairs
+from mammo_uda.evaluate.curves import confident_errors, wrong_pairs
+from mammo_uda.evaluate.table1 import Table1, text_grid
 from mammo_uda.experiment.report import sample_run
 from mammo_uda.view.table1 import Table1Viewer, cell_title, named_cells
 
@@ -22,15 +23,15 @@ def buttons(viewer):
     "Name, whether disabled, and text of each button"
     return re.findall('<button aria-label="(.*?)" aria-pressed="false"( disabled)?>(.*?)</button>', viewer.cells.html)
 
-def some(label, prob): return pd.DataFrame(dict(image_id=[f'i{i}' for i in range(len(label))], patient='p', label=label, prob=prob, seed=0))
+def some(label, prob): return pd.DataFrame(dict(image_id=[f'i{i}' for i in range(len(label))], patient='p', label=label, prob=prob, logit=prob, seed=0, **CELL, target_domain='digital'))
 
 def test_wrong_pairs_are_counted_one_by_one():
     scores = synthetic_scores(n=20, seeds=2).query("train_domain=='film' and test_domain=='film' and arch=='resnet50' and method=='uda'")
-    scores = scores.assign(prob=scores.prob.round(1)) # with ties
+    scores = scores.assign(logit=scores.logit.round(0)) # with ties
     for row, wrong in zip(scores.itertuples(), wrong_pairs(scores)):
-        other = scores[(scores.seed==row.seed) & (scores.label!=row.label)].prob
-        beyond = other < row.prob if row.label==0 else other > row.prob
-        assert wrong == pytest.approx((beyond + (other==row.prob)/2).mean())
+        other = scores[(scores.seed==row.seed) & (scores.label!=row.label)].logit
+        beyond = other < row.logit if row.label==0 else other > row.logit
+        assert wrong == pytest.approx((beyond + (other==row.logit)/2).mean())
 
 def test_errors_are_the_worst_of_each_label():
     errors = confident_errors(some([0, 0, 0, 1, 1, 1], [0.1, 0.9, 0.5, 0.2, 0.95, 0.6]), n=1)

@@ -6,7 +6,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from phantoms import trained_run
 from mammo_uda.core.files import UserError
-from mammo_uda.experiment.trainings import draw_losses, read_training, training_folders
+from mammo_uda.experiment.trainings import Training, draw_losses, read_training, training_folders
 from mammo_uda.experiment.work import held
 from mammo_uda.view.training import TrainingViewer, curves_html
 
@@ -37,12 +37,12 @@ def test_folder_without_trainings(tmp_path):
 
 def test_losses_are_drawn_as_they_were_written(run):
     training = read_training(folder(run))
-    drawn = {tuple(line.get_ydata()) for ax in draw_losses(training.losses).axes for line in ax.lines}
+    drawn = {tuple(line.get_ydata()) for ax in draw_losses(training).axes for line in ax.lines}
     assert drawn=={tuple(v) for _, v in training.losses.items() if v.any()}
 
 def test_every_loss_of_every_recipe_has_a_panel():
     names = ['train_loss', 'gan_ab', 'gan_ba', 'cycle_a', 'cycle_b', 'identity_a', 'identity_b', 'nce_ab', 'nce_ba', 'd_a', 'd_b', 'answers']
-    assert sum(len(ax.lines) for ax in draw_losses(pd.DataFrame(1., index=[1, 2], columns=names)).axes)==len(names)
+    assert sum(len(ax.lines) for ax in draw_losses(Training(True, ['A', 'B'], pd.DataFrame(1., index=[1, 2], columns=names), None, {})).axes)==len(names)
 
 def test_before_the_first_epoch(run):
     go_back(run, 0)

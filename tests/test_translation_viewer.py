@@ -35,8 +35,8 @@ def test_pages_through_a_choice(run):
 
 def test_shows_the_images_of_one_breast(run):
     viewer = TranslationViewer(run)
-    viewer.direction.value, viewer.page.value = 'digital', 3
-    images = viewer.triplets['digital', 'uda', 0][2]
+    viewer.direction.value, viewer.page.value = ('digital', 'film'), 3
+    images = viewer.triplets[('digital', 'film'), 'uda', 0][2]
     for name, image in zip(['real', 'synthesised', 'reconstructed'], images):
         np.testing.assert_array_equal(pixels(viewer.pictures[name]), np.rint(image*255))
         assert viewer.pictures[name].alt.startswith(name) and viewer.shown.index.image_id[2] in viewer.pictures[name].alt
@@ -59,11 +59,11 @@ def test_a_shorter_choice_starts_again(run):
 
 def test_seed_that_has_no_such_direction(run, tmp_path):
     viewer = TranslationViewer(with_translations(run, tmp_path/'run', lambda o: o + [o[0] | {'seed': 1}]))
-    viewer.seed.value, viewer.direction.value = 1, 'digital'
+    viewer.seed.value, viewer.direction.value = 1, ('digital', 'film')
     assert viewer.text.value=='no such image' and not any(o.png for o in viewer.pictures.values())
     viewer.greys.level.value, viewer.swipe.value = 0.3, 0.7
     with pytest.raises(UserError, match='no such image'): viewer.save(tmp_path/'page.html')
-    viewer.direction.value = 'film'
+    viewer.direction.value = 'film', 'digital'
     assert viewer.shown.index.image_id[0] in viewer.text.value and all(o.png for o in viewer.pictures.values())
 
 def test_run_without_translations(run, tmp_path):

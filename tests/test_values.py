@@ -12,10 +12,13 @@ from mammo_uda.core.files import UserError
 from mammo_uda.core.values import as_json, from_json
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.data.store import PixelStore
-from mammo_uda.experiment import table1
+from mammo_uda.experiment import tasks
 from mammo_uda.experiment.methods import METHODS, Method, about_methods, find_method, measure_batchnorm, sees_labels
 from mammo_uda.experiment.plan import Step, in_order
-from mammo_uda.experiment.table1 import choose_settings, claim_folder, plan, run_table1
+from mammo_uda.experiment.settings import choose_settings, claim_folder
+from mammo_uda.experiment.sources import phantom_domains
+from mammo_uda.experiment.study import plan
+from mammo_uda.experiment.table1 import run_table1
 from mammo_uda.translate.recipes import RECIPES, Recipe
 from mammo_uda.view.twins import write_twins
 
@@ -43,8 +46,8 @@ def changed(value, field):
                    recipe=None, whole=False)
 
 def keys(methods, arch='alexnet_bn'):
-    settings = choose_settings('tiny', arch=[arch], methods=methods)
-    return {s.key for s in in_order(plan(settings, {})[2]) if not s.name.startswith('prepare-')}
+    settings = choose_settings('tiny', arch=[arch], methods=methods, weights='packaged')
+    return {s.key for s in in_order(plan(settings, phantom_domains()).scores) if not s.name.startswith('prepare-')}
 
 @pytest.mark.parametrize('kind, name, field', FIELDS, ids=str)
 def test_each_field_is_in_the_key(monkeypatch, kind, name, field):
@@ -58,17 +61,18 @@ def test_each_field_is_in_the_key(monkeypatch, kind, name, field):
 def test_where_a_run_computes_is_in_no_key():
     assert 'device' not in choose_settings('tiny', device='cpu')
     every = [*RECIPES, *METHODS]
-    steps = in_order(plan(choose_settings('tiny', methods=every, arch=['alexnet_bn', 'resnet50']), {})[2])
+    steps = in_order(plan(choose_settings('tiny', methods=every, arch=['alexnet_bn', 'resnet50']), phantom_domains()).scores)
     assert not {'device', 'threads', 'workers'} & {k for s in steps for k in s.config}
 
 def test_a_function_of_another_version_is_another_step(monkeypatch):
     before = keys(['uda'])
-    monkeypatch.setattr(table1.train_gan, 'version', 2)
+    monkeypatch.setattr(tasks.train_gan, 'version', 1)
     assert keys(['uda']) != before
     assert Step('a', 'm:f', version=2).key != Step('a', 'm:f').key
 
 def test_an_alias_is_the_same_step():
-    assert sum('gan' in s.name for s in in_order(plan(choose_settings('tiny', methods=['uda', 'uda-acquisition']), {})[2])) == 1
+    steps = in_order(plan(choose_settings('tiny', methods=['uda', 'uda-acquisition']), phantom_domains()).scores)
+    assert sum('gan' in s.name for s in steps) == 1
 
 @pytest.mark.parametrize('kind, name', [(kind, name) for kind, values in REGISTRIES.items() for name in values], ids=str)
 def test_a_value_comes_back_from_json(kind, name):
@@ -123,8 +127,8 @@ def test_a_method_that_takes_its_own_network_is_refused(monkeypatch):
 
 def test_a_network_that_was_not_asked_for_is_made_all_the_same(monkeypatch):
     settings = methods(monkeypatch, mine=taking('uda'))
-    names = [s.name for s in in_order(plan(settings, {})[2])]
-    assert 'uda-alexnet_bn-film-0' in names and 'gan-uda-acquisition-0' in names
+    names = [s.name for s in in_order(plan(settings, phantom_domains()).scores)]
+    assert 'uda-alexnet_bn-film-digital-0' in names and 'gan-uda-acquisition-film-digital-0' in names
 
 def test_two_recipes_of_one_name_are_refused(monkeypatch):
     monkeypatch.setitem(RECIPES, 'mine', replace(RECIPES['uda-plain'], cycle=5.))

@@ -94,8 +94,8 @@ def read_manifest(
         raise UserError(f"{run} has no manifest.json: give the folder of a run that mammo_uda has made.")
     no_way_out(run)
     manifest = read_json(path, _manifest_of(run))
-    for name in (o[role] for o in manifest['translations'] for role in ('domain', 'to')):
-        if name not in manifest['stores']: raise damaged(path, f"it names no store of {name}")
+    for o in manifest['translations']:
+        if o['domain'] not in manifest['stores']: raise damaged(path, f"it names no store of {o['domain']}")
     return manifest
 
 # %% ../../nbs/experiment/report.ipynb #d311a7f5
