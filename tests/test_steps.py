@@ -52,7 +52,6 @@ def slow(out, progress, grandchild=False):
 def spoil(out, progress):
     "Changes all that a later step could find changed"
     import numpy as np, torch
-    from fastai.callback.core import Callback
     from fastcore.basics import defaults
     random.seed(1)
     np.random.seed(1)
@@ -62,7 +61,7 @@ def spoil(out, progress):
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.mkldnn.enabled = False
-    defaults.callbacks = [Callback()]
+    defaults.callbacks = ['another']
     os.environ['SPOILT'] = 'yes'
     os.chdir('/')
 
@@ -70,8 +69,7 @@ def find(out, progress):
     "Writes down what it finds, and what a small training makes of it"
     import torch
     from fastcore.basics import defaults
-    from mammo_uda.core import training
-    training.seed_all(0)
+    torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4*30*30, 2))
     opt = torch.optim.SGD(net.parameters(), lr=.01)
     for _ in range(3):
@@ -79,7 +77,7 @@ def find(out, progress):
         opt.step()
     (out/'net.txt').write_text(repr({k: v.tolist() for k, v in net.state_dict().items()}))
     found = [torch.get_num_threads(), str(torch.get_default_dtype()), torch.are_deterministic_algorithms_enabled(),
-             torch.backends.mkldnn.enabled, len(defaults.callbacks), os.environ.get('SPOILT')]
+             torch.backends.mkldnn.enabled, hasattr(defaults, 'callbacks'), os.getcwd(), os.environ.get('SPOILT')]
     (out/'found.txt').write_text(repr(found))
 
 def talk(out, progress):

@@ -48,7 +48,7 @@ class Step:
     name: str                                   # what the user sees, and the start of the folder's name
     fn: str                                     # 'module:function' that does the work
     config: dict = field(default_factory=dict)  # JSON values, passed to `fn` by name
-    inputs: dict = field(default_factory=dict)  # steps, and paths of files and folders; passed to `fn` by name, as paths
+    inputs: dict = field(default_factory=dict)  # steps, and paths of files; passed to `fn` by name, as paths
     weight: float = 1.                          # how long it takes beside the other steps; used for the time left only
     version: int = 1                            # of `fn`, see `version`
 
