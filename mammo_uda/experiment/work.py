@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import traceback
@@ -105,13 +106,14 @@ class Attempt:
     ):
         self.order = read_order(path)
         self.name, self.id, self.folder = self.order['name'], self.order['attempt'], Path(self.order['folder'])
-        self.out = self.folder.with_name(f'{self.folder.name}.partial')
+        self.partial = self.folder.with_name(f'{self.folder.name}.partial')
+        self.out = self.partial/'out' # for the function alone
         self.last = -EVERY # when progress was written
 
     @property
     def counts(self):
         "Is there no later attempt?"
-        try: return read_order(self.out/ORDER)['attempt'] == self.id
+        try: return read_order(self.partial/ORDER)['attempt'] == self.id
         except UserError: return False
 
     def check(self):
@@ -119,9 +121,10 @@ class Attempt:
         if not self.counts: raise UserError(f"Step {self.name} was begun again elsewhere: this attempt ends.")
 
     def begin(self):
-        "Remove what an attempt that failed has left"
+        "Make room for the function, without what an attempt that failed has left"
         self.check()
-        for old in (self.out/LOG, *self.out.rglob('*.tmp')): old.unlink(missing_ok=True)
+        self.out.mkdir(exist_ok=True)
+        for old in (self.partial/LOG, *self.partial.rglob('*.tmp')): old.unlink(missing_ok=True)
         self.progress(0, 1)
 
     def progress(self,
@@ -132,23 +135,19 @@ class Attempt:
         if monotonic() - self.last < EVERY: return
         self.check()
         share = min(1., done/max(total, 1))
-        with suppress(OSError): write_whole(self.out/PROGRESS, json.dumps(dict(attempt=self.id, done=share)))
+        with suppress(OSError): write_whole(self.partial/PROGRESS, json.dumps(dict(attempt=self.id, done=share)))
         self.last = monotonic()
 
-    def leave(self):
-        "Take away what is not for the folder that is whole"
-        self.check()
-        for name in (PROGRESS, ORDER): (self.out/name).unlink(missing_ok=True)
-
     def finish(self):
-        "Give the folder its name"
-        name_whole(self.out, self.folder, last=self.leave)
+        "Give what was made its name"
+        name_whole(self.out, self.folder, last=self.check)
+        shutil.rmtree(self.partial, ignore_errors=True)
 
 # %% ../../nbs/experiment/work.ipynb #7baea173
 def _log_error(attempt, e):
     "Keep the traceback of `e`, and say in one sentence where it is"
     if isinstance(e, OSError) and (trouble := disk_trouble(e)): return f"Step {attempt.name} was stopped. {trouble}"
-    failed, log = f"Step {attempt.name} failed with {type(e).__name__}: {e}", attempt.out/LOG
+    failed, log = f"Step {attempt.name} failed with {type(e).__name__}: {e}", attempt.partial/LOG
     if not attempt.counts: return f"{failed}."
     try: log.write_text(traceback.format_exc())
     except OSError: return f"{failed} (and its traceback could not be written)."
@@ -162,7 +161,7 @@ def do_step(
     attempt = Attempt(path)
     inputs = {k: Path(o) for k, o in attempt.order['inputs'].items()}
     try:
-        with held(attempt.out/ORDER):
+        with held(attempt.partial/ORDER):
             attempt.begin()
             fn = function_of(attempt.order)
             fn(out=attempt.out, progress=attempt.progress, **attempt.order['config'], **inputs)
