@@ -160,7 +160,7 @@ def wait_for_moment(command, run, rng):
     def happened():
         if kind == 'early': return True
         if kind == 'any': return (run/'.lock').exists()
-        if kind == 'write': return written(p.name for p in [*steps.glob('*.partial/*'), *run.glob('*')])
+        if kind == 'write': return written(p.name for p in [*steps.glob('*.partial/**/*.tmp'), *run.glob('*')])
         if kind == 'step': return command.said().count('\n') > lines
         at_work = not (run/'.lock').exists() or list(steps.glob('*.partial'))
         return not at_work and len(command.processes()) == 1

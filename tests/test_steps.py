@@ -52,7 +52,6 @@ def slow(out, progress, grandchild=False):
 def spoil(out, progress):
     "Changes all that a later step could find changed"
     import numpy as np, torch
-    from fastai.callback.core import Callback
     from fastcore.basics import defaults
     random.seed(1)
     np.random.seed(1)
@@ -62,7 +61,7 @@ def spoil(out, progress):
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.mkldnn.enabled = False
-    defaults.callbacks = [Callback()]
+    defaults.callbacks = ['another']
     os.environ['SPOILT'] = 'yes'
     os.chdir('/')
 
@@ -70,8 +69,7 @@ def find(out, progress):
     "Writes down what it finds, and what a small training makes of it"
     import torch
     from fastcore.basics import defaults
-    from mammo_uda.core import training
-    training.seed_all(0)
+    torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4*30*30, 2))
     opt = torch.optim.SGD(net.parameters(), lr=.01)
     for _ in range(3):
@@ -79,8 +77,10 @@ def find(out, progress):
         opt.step()
     (out/'net.txt').write_text(repr({k: v.tolist() for k, v in net.state_dict().items()}))
     found = [torch.get_num_threads(), str(torch.get_default_dtype()), torch.are_deterministic_algorithms_enabled(),
-             torch.backends.mkldnn.enabled, len(defaults.callbacks), os.environ.get('SPOILT')]
+             torch.backends.mkldnn.enabled, hasattr(defaults, 'callbacks'), os.getcwd(), os.environ.get('SPOILT')]
     (out/'found.txt').write_text(repr(found))
+
+def look(out, progress, text): (out/'seen.txt').write_text(repr(list(out.iterdir())))
 
 def talk(out, progress):
     "Prints, reads what is not for it, and leaves somebody behind"
@@ -91,9 +91,9 @@ def talk(out, progress):
 
 def wait_and_write(out, progress, file, other):
     "Waits for another step, so that both have to be at work at once"
-    (out.parent/file).touch()
+    (out.parents[1]/file).touch()
     for _ in range(300):
-        if (out.parent/other).exists(): return
+        if (out.parents[1]/other).exists(): return
         time.sleep(.05)
     raise TimeoutError
 
@@ -220,7 +220,7 @@ def test_failure_stops_the_others_and_keeps_what_is_whole(tmp_path):
     with pytest.raises(UserError): run_steps([long, bad], tmp_path, workers=2)
     assert time.monotonic() - start < 30
     assert quick.folder(tmp_path).exists() and long.partial(tmp_path).exists()
-    pid = long.partial(tmp_path)/'pid'
+    pid = long.partial(tmp_path)/'out'/'pid'
     if pid.exists(): wait_for(lambda: not alive(int(pid.read_text())))
 
 def test_error_in_on_done_stops_the_run(tmp_path):
@@ -249,7 +249,7 @@ def start_slow(run):
     "A run with one slow step, in a process of its own, once the step is at work"
     code = f"from test_steps import *\n{HEAR}\nrun_steps([step(slow, grandchild=True)], {str(run)!r})"
     runner = subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE, env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)))
-    wait_for((step(slow, grandchild=True).partial(run)/'ready').exists)
+    wait_for((step(slow, grandchild=True).partial(run)/'out'/'ready').exists)
     return runner
 
 def wait_for(condition, seconds=30):
@@ -311,7 +311,7 @@ def test_a_worker_killed_at_work_takes_its_step_along(tmp_path):
     engine, s = Local(tmp_path, [Place(1)]), step(slow, grandchild=True)
     try:
         future = engine.submit(s)
-        wait_for((s.partial(tmp_path)/'ready').exists)
+        wait_for((s.partial(tmp_path)/'out'/'ready').exists)
         family = psutil.Process(engine.workers[0].process.pid).children(recursive=True)
         assert len(family) == 2
         engine.workers[0].process.kill()
@@ -356,12 +356,13 @@ def test_an_attempt_that_was_thought_dead_cannot_finish(tmp_path):
     new.begin()
     (new.out/'text.txt').write_text('of the new one')
     with pytest.raises(UserError, match='begun again elsewhere'): old.finish()
-    assert not s.folder(tmp_path).exists() and not (new.out/'error.log').exists()
+    assert not s.folder(tmp_path).exists() and not (new.partial/'error.log').exists()
     old.last = -10
     with pytest.raises(UserError, match='begun again elsewhere'): old.progress(1, 2)
     new.finish()
     assert [o.name for o in s.folder(tmp_path).iterdir()] == ['text.txt']
-    with pytest.raises(UserError, match='begun again elsewhere'): old.leave()
+    with pytest.raises(UserError, match='begun again elsewhere'): old.check()
+    assert [o.name for o in (tmp_path/'steps').iterdir()] == [s.folder(tmp_path).name]
 
 def test_a_fault_in_an_old_attempt_leaves_the_new_one_alone(tmp_path, monkeypatch):
     s = step(fault)
@@ -382,6 +383,20 @@ def test_a_damaged_order_is_refused(tmp_path, change, words):
     path = hand_out(step(write, text='a'), tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match=words): do_step(path)
+
+def test_a_folder_for_the_function_alone(tmp_path):
+    "Stores are made whole in a folder that must be empty"
+    s = step(look, text='a')
+    run_steps([s], tmp_path)
+    assert [o.name for o in s.folder(tmp_path).iterdir()] == ['seen.txt']
+    assert (s.folder(tmp_path)/'seen.txt').read_text() == '[]'
+
+def test_a_kill_behind_the_name_leaves_no_scrap(tmp_path):
+    s = step(write, text='a')
+    run_steps([s], tmp_path)
+    hand_out(s, tmp_path)
+    run_steps([s], tmp_path)
+    assert [o.name for o in (tmp_path/'steps').iterdir()] == [s.folder(tmp_path).name]
 
 def test_a_function_that_does_no_step_is_not_called(tmp_path):
     s = Step('make', 'os:mkdir', dict(path=str(tmp_path/'made')))

@@ -1,5 +1,6 @@
 "What a training has written so far, and nothing that it has not"
 import gc, json, re, shutil
+from pathlib import Path
 import pandas as pd, pytest
 from ipywidgets.widgets.widget import _instances # all that were ever made
 from matplotlib import pyplot
@@ -21,11 +22,13 @@ def folder(run): return next(run.glob('steps/gan-*'))
 def go_back(run, epochs):
     "Make the training look as it did after so many epochs"
     whole = folder(run)
-    partial = whole.rename(f'{whole}.partial')
-    for o in sorted(partial.glob('sample-*.png'))[epochs:]: o.unlink()
+    partial = Path(f'{whole}.partial')
+    partial.mkdir()
+    out = whole.rename(partial/'out')
+    for o in sorted(out.glob('sample-*.png'))[epochs:]: o.unlink()
     for name in ['losses.csv', 'watch.csv']:
-        if epochs: pd.read_csv(partial/name).head(epochs).to_csv(partial/name, index=False)
-        else: (partial/name).unlink()
+        if epochs: pd.read_csv(out/name).head(epochs).to_csv(out/name, index=False)
+        else: (out/name).unlink()
     return partial
 
 def test_names_say_recipe_and_seed(run):

@@ -45,13 +45,17 @@ class Helper:
             if self.over: return False
             if self.process and self.process.poll() is None: return True
             self.end()
-            path = os.pathsep.join(o or os.getcwd() for o in sys.path)
-            command = [sys.executable, '-P', *self.args] # -P: no module of this folder takes another's place
-            with hold_stops():
-                self.process = subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=path) | self.env, stdin=subprocess.PIPE,
-                                                stdout=subprocess.PIPE, stderr=self.stderr, start_new_session=True)
+            with hold_stops(): self.process = self.launch()
             self.started()
             return True
+
+    def launch(self):
+        "A new process"
+        path = os.pathsep.join(o or os.getcwd() for o in sys.path)
+        env = os.environ | dict(PYTHONPATH=path) | self.env
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        command = [sys.executable, '-P', *self.args] # -P: no module of this folder takes another's place
+        return subprocess.Popen(command, env=env, start_new_session=True, **pipes)
 
     def started(self):
         "Called with each new process"

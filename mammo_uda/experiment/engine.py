@@ -148,7 +148,8 @@ class Board:
         self.run, self.n, self.n_done, self.done, self.start = run, len(missing.steps), 0, 0., monotonic()
         self.todo = sum(o.weight for o in missing.steps.values())
         self.run_bar, self.step_bars, self.begun = self.bars.add_task('whole run', total=self.todo), {}, {}
-        if missing.n_there: self.say(f'{missing.n_there} of {missing.n_there + self.n} steps are there already')
+        there = len(missing.there)
+        if there: self.say(f'{there} of {there + self.n} steps are there already')
 
     def say(self, line: str): print(line, flush=True)
 
@@ -217,6 +218,7 @@ def make_missing(
     clear_scraps(run)
     write_plan(steps, run)
     missing = Missing(steps, run)
+    missing.clear()
     board, engine = Board(missing, run), Local(run, [Place(threads_each(workers), device)]*workers)
     try:
         with board.bars: make_all(missing, engine, board, on_done)

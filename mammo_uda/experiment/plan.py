@@ -11,6 +11,7 @@ __all__ = ['ORDER', 'fingerprint', 'version', 'Step', 'in_order', 'Missing', 'wr
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,7 +49,7 @@ class Step:
     name: str                                   # what the user sees, and the start of the folder's name
     fn: str                                     # 'module:function' that does the work
     config: dict = field(default_factory=dict)  # JSON values, passed to `fn` by name
-    inputs: dict = field(default_factory=dict)  # steps, and paths of files and folders; passed to `fn` by name, as paths
+    inputs: dict = field(default_factory=dict)  # steps, and paths of files; passed to `fn` by name, as paths
     weight: float = 1.                          # how long it takes beside the other steps; used for the time left only
     version: int = 1                            # of `fn`, see `version`
 
@@ -93,8 +94,9 @@ class Missing:
         run: str|Path, # folder of the run
     ):
         plan = in_order(steps)
-        self.steps = {o.key: o for o in plan if not o.folder(run).exists()}
-        self.n_there, self.ready = len(plan) - len(self.steps), set()
+        self.there = [o for o in plan if o.folder(run).exists()]
+        self.steps = {o.key: o for o in plan if o not in self.there}
+        self.run, self.ready = run, set()
         self.sorter = TopologicalSorter({k: self._reads(o) for k, o in self.steps.items()})
         self.sorter.prepare()
 
@@ -114,6 +116,10 @@ class Missing:
     ):
         "Note that a step is there now"
         self.sorter.done(step.key)
+
+    def clear(self):
+        "Remove the partial folders of steps that are whole: a kill may have come between the two"
+        for step in self.there: shutil.rmtree(step.partial(self.run), ignore_errors=True)
 
 # %% ../../nbs/experiment/plan.ipynb #747ade70
 def write_plan(

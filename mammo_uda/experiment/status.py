@@ -132,5 +132,6 @@ def run_status(
     "Where a run stands, from its files"
     path = Path(run)/'plan.json'
     try: rows, start = read_json(path, PLAN), path.stat().st_mtime
-    except FileNotFoundError: raise UserError(f"{run} has no plan.json yet: give the folder of a run that has begun.") from None
+    except FileNotFoundError:
+        raise UserError(f"{run} has no plan.json yet: give the folder of a run that has begun.") from None
     return RunStatus([step_status(row, run) for row in rows], start)

@@ -27,7 +27,8 @@ def training_folders(
 ) -> dict:         # name, such as uda-film-digital-0: folder
     "The trainings of a run's Cycle-GANs, whole or not"
     no_way_out(run)
-    folders = [o for o in sorted(Path(run).glob('steps/gan-*')) if NAME.test(o.name)]
+    folders = [o for o in Path(run).glob('steps/gan-*') if NAME.test(o.name)]
+    folders.sort(key=lambda o: (o.name.removesuffix('.partial'), o.suffix != '.partial')) # what is whole counts
     found = {re.sub('^gan-|-[0-9a-f]+(.partial)?$', '', o.name): o for o in folders}
     if not found:
         raise UserError(f"{run} holds no training of a Cycle-GAN yet: give the folder of a run that trains some.")
@@ -90,11 +91,13 @@ def read_training(
 ) -> Training:
     "Read the files of a training"
     folder = Path(folder)
-    domains = _if_there(read_domains, folder/'training.json', ['A', 'B'])
-    losses, watch = [_if_there(read_numbers, folder/f'{name}.csv', pd.DataFrame()) for name in ['losses', 'watch']]
-    samples = {epoch: _if_there(Path.read_bytes, o, b'') for epoch, o in sample_files(folder).items()}
+    whole = folder.suffix != '.partial'
+    files = folder if whole else folder/'out'
+    domains = _if_there(read_domains, files/'training.json', ['A', 'B'])
+    losses, watch = [_if_there(read_numbers, files/f'{name}.csv', pd.DataFrame()) for name in ['losses', 'watch']]
+    samples = {epoch: _if_there(Path.read_bytes, o, b'') for epoch, o in sample_files(files).items()}
     losses = losses.set_axis(range(1, len(losses)+1))
-    return Training(folder.suffix != '.partial', domains, losses, watch, samples, read_progress(folder))
+    return Training(whole, domains, losses, watch, samples, read_progress(folder))
 
 # %% ../../nbs/experiment/trainings.ipynb #b37060cf
 PAIRS = dict(train='Sum of all terms', gan='Generators: fool the other', d='Discriminators: tell apart',
