@@ -30,7 +30,7 @@ from ..core.checked import NAME, TITLE, Maybe, damaged, one_of, read_json, side,
 from ..core.files import UserError, clear_scraps, only_one, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
 from .networks import ARCHS, Arch, make_net
-from ..data.blocks import LABELS, label_of
+from ..data.blocks import Shots, as_shots
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store
 
@@ -56,13 +56,15 @@ class BalancedLoss(nn.Module):
 
 # %% ../../nbs/classify/learner.ipynb #dd98d397
 def negatives_per_positive(
-    items: list, # of `Shot`
+    items: Shots, # to train on
 ) -> float:
     "How many negatives there are for a positive."
-    labels = [label_of(s) for s in items]
-    n = [labels.count(label) for label in LABELS]
-    if not all(n): raise UserError(f"Of {len(items)} images to train on {n[0]} are negative and {n[1]} positive: give some of both.")
-    return n[0]/n[1]
+    positive = int(as_shots(items).labels().sum())
+    negative = len(items)-positive
+    if not (negative and positive):
+        raise UserError(f"Of {len(items)} images to train on {negative} are negative and {positive} positive: "
+                        "give some of both.")
+    return negative/positive
 
 # %% ../../nbs/classify/learner.ipynb #4307b45d
 def classifier_learner(

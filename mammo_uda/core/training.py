@@ -45,7 +45,9 @@ def pick_device(
     if name is None: return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try: torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as e:
-        raise UserError(f"--device {name} cannot be used here: {str(e).splitlines()[0].rstrip('.')}; leave it out to let the program choose.") from None
+        why = str(e).splitlines()[0].rstrip('.')
+        raise UserError(f"--device {name} cannot be used here: {why}; "
+                        "leave it out to let the program choose.") from None
     return torch.device(name)
 
 # %% ../../nbs/core/training.ipynb #6c92e1b8
@@ -77,7 +79,8 @@ def in_bfloat16(
     *args: torch.Tensor, # its input
 ): # its output
     "Forward, in bfloat16 while the model is trained."
-    with torch.autocast(args[0].device.type, torch.bfloat16, enabled=model.training): out = type(model).forward(model, *args)
+    with torch.autocast(args[0].device.type, torch.bfloat16, enabled=model.training):
+        out = type(model).forward(model, *args)
     return full(out)
 
 # %% ../../nbs/core/training.ipynb #6b6ee486
@@ -108,7 +111,8 @@ def fused(
     **kwargs, # of `opt`
 ) -> partial:
     "An `opt_func` for fastai that uses PyTorch's fused optimizer."
-    return partial(OptimWrapper, opt=partial(opt, fused=True, foreach=False, **kwargs)) # left at None, foreach is a setting that TensorBoard cannot draw
+    # left at None, foreach is a setting that TensorBoard cannot draw
+    return partial(OptimWrapper, opt=partial(opt, fused=True, foreach=False, **kwargs))
 
 # %% ../../nbs/core/training.ipynb #8b7cded7
 @patch
