@@ -7,10 +7,11 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/blocks.html.md"""
 # %% auto #0
 __all__ = ['LABELS', 'Shot', 'Shots', 'as_shots', 'joined', 'shots', 'ReadLabel', 'one_size', 'read_mapped', 'free_memory',
            'uploaded', 'kept_on', 'read_kept', 'Mammogram', 'scaled', 'LoadShot', 'ScaleMammogram', 'mammogram_augment',
-           'UpsideDown', 'ShotsDL', 'StepsDL', 'MammogramBlock', 'LabelBlock', 'check_filled', 'labelled_dls',
-           'RandomPartner', 'UnpairedDataLoaders', 'unpaired_dls']
+           'UpsideDown', 'ShotsDL', 'StepsDL', 'MammogramBlock', 'LabelBlock', 'split_at', 'check_filled',
+           'labelled_dls', 'RandomPartner', 'UnpairedDataLoaders', 'unpaired_dls']
 
 # %% ../../nbs/data/blocks.ipynb #db9c6b71
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from fasttransform import Transform
 from ..core import quiet # before fastai
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import Categorize, IndexSplitter
+from fastai.data.transforms import Categorize
 from fastai.torch_core import TensorCategory, TensorImageBW, default_device
 from fastai.vision.data import get_grid
 from fastai.vision.augment import PadMode, Rotate, Zoom, setup_aug_tfms
@@ -140,10 +141,11 @@ def one_size(
 
 def read_mapped(
     images: Shots,
-) -> torch.Tensor: # uint16 [n, 1, H, W]
+    kind: str = 'uint16', # or 'float32', the same numbers
+) -> torch.Tensor: # [n, 1, H, W], 0..65535
     "Pixels from the memory maps of the stores."
     size = one_size(images)
-    out = np.empty((len(images), 1, size, size), 'uint16')
+    out = np.empty((len(images), 1, size, size), kind)
     for i in np.lexsort((images.rows, images.which)):
         pixels = images.stores[images.which[i]].pixels[images.rows[i]]
         out[i, 0] = pixels[::-1] if images.turned[i] else pixels
@@ -197,7 +199,7 @@ class Mammogram(TensorImageBW):
 
 # %% ../../nbs/data/blocks.ipynb #309b91c9
 def scaled(
-    pixels: torch.Tensor, # uint16
+    pixels: torch.Tensor, # 0..65535; overwritten if they are float32
 ) -> torch.Tensor: # float32, 0..1
     "Pixels as a network sees them."
     return pixels.float().div_(65535)
@@ -214,8 +216,9 @@ class LoadShot(Transform):
     def encodes(self, x:Shot): return Mammogram(torch.from_numpy(x.store[x.at])[None])
     def encodes(self, x:Shots):
         there = self.kept and all(store in self.kept for store in x.stores)
-        pixels = read_kept(x, self.kept) if there else read_mapped(x)
-        return Mammogram(pixels if self.device.type == 'cuda' else scaled(pixels))
+        raw = self.device.type == 'cuda'
+        pixels = read_kept(x, self.kept) if there else read_mapped(x, 'uint16' if raw else 'float32')
+        return Mammogram(pixels if raw else scaled(pixels))
 
     def __reduce__(self): return LoadShot, () # a learner that is sent away takes no store along
 
@@ -281,6 +284,12 @@ def LabelBlock() -> TransformBlock:
     return TransformBlock(ReadLabel(), dl_type=ShotsDL)
 
 # %% ../../nbs/data/blocks.ipynb #5c1e0a33
+def split_at(
+    n: int, # items to train on, which come first
+) -> Callable: # of items, gives the positions of both parts
+    "A splitter for a `DataBlock`."
+    return lambda items: (range(n), range(n, len(items)))
+
 def check_filled(
     n: int, # images
     bs: int, # images a batch
@@ -306,7 +315,7 @@ def labelled_dls(
     items.labels() # one that is missing is told of now, not in the middle of an epoch
     kept = kept_on(device, items.stores)
     block = DataBlock(blocks=(MammogramBlock(LoadShot(device, kept), augment), LabelBlock),
-                      splitter=IndexSplitter(range(len(train), len(items))),
+                      splitter=split_at(len(train)),
                       batch_tfms=mammogram_augment() if augment else None)
     return block.dataloaders(items, bs=bs, num_workers=0, device=device, pin_memory=device.type == 'cuda' and not kept,
                              dl_type=StepsDL, dl_kwargs=[dict(steps=steps), {}])
@@ -347,7 +356,7 @@ def unpaired_dls(
     check_filled(len(b), 1)
     kept = kept_on(device, (a + b).stores)
     image = MammogramBlock(LoadShot(device, kept))
-    block = DataBlock(blocks=(image, image), get_y=RandomPartner(b), splitter=IndexSplitter([]))
+    block = DataBlock(blocks=(image, image), get_y=RandomPartner(b), splitter=split_at(len(a)))
     dls = block.dataloaders(a, bs=bs, num_workers=0, device=device, pin_memory=device.type == 'cuda' and not kept,
                             dl_type=StepsDL, dl_kwargs=[dict(steps=steps), {}])
     dls = UnpairedDataLoaders(*dls.loaders, device=device)

@@ -92,11 +92,15 @@ FORMULA = ('=', '+', '-', '@') # what a spreadsheet takes for one begins so
 PHRASE = Check('a phrase', lambda value: LINE.test(value) and not value.startswith(FORMULA))
 
 # %% ../../nbs/data/store.ipynb #16985db1
-def _check_index(index):
-    "`ValueError` says what no store may hold"
-    fit_table(index, INDEX)
+def _check_rows(index):
+    "`ValueError` says what no store may hold, of a table whose columns were checked"
     if 'phantom' in index: fit_table(index, OF_PHANTOMS)
     if index['image_id'].duplicated().any(): raise ValueError('an image_id stands in it twice')
+
+def _check_index(index):
+    "The same, of any table"
+    fit_table(index, INDEX)
+    _check_rows(index)
 
 def read_index(
     path: Path, # Parquet file
@@ -104,7 +108,7 @@ def read_index(
 ) -> pd.DataFrame: # one row an image
     "The index of a store, checked"
     index = read_table(path, INDEX)
-    try: _check_index(index)
+    try: _check_rows(index)
     except ValueError as e: raise damaged(path, e) from None
     if len(index) != images: raise damaged(path, f'it has {len(index)} rows for {images} images')
     texts = dict.fromkeys(['patient', 'laterality', 'view', 'domain', 'split'], 'string')
