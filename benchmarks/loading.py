@@ -1,4 +1,4 @@
-"Images a second into a batch on one core, and the time before the first, beside fastai's ImageBlock on PNG files: python benchmarks/loading.py"
+"Images a second into a batch on one core, beside fastai's ImageBlock on PNG files: python benchmarks/loading.py"
 import itertools, json, tempfile, warnings
 from pathlib import Path
 from time import process_time
@@ -10,6 +10,7 @@ from fastai.vision.core import PILImageBW
 from fastai.vision.data import ImageBlock
 from PIL import Image
 
+from mammo_uda.classify.learner import negatives_per_positive
 from mammo_uda.data.blocks import labelled_dls, shots, unpaired_dls
 from mammo_uda.data.store import PixelStore, npy_header, write_store
 
@@ -18,8 +19,8 @@ warnings.filterwarnings('ignore')
 torch.set_num_threads(1)
 
 def index(n):
-    table = dict(image_id=[f'i{i}' for i in range(n)], label=pd.array(np.arange(n)%2, dtype='Int64'), domain='film', split='train')
-    return pd.DataFrame(table | dict(view=np.array(['CC','MLO'])[np.arange(n)//2%2]))
+    table = pd.DataFrame(dict(image_id=[f'i{i}' for i in range(n)], label=np.arange(n)%2, domain='film', split='train'))
+    return table.astype(dict(label='Int64')).assign(view=np.array(['CC','MLO'])[np.arange(n)//2%2])
 
 def breasts(seed):
     "Half-discs with the noise of an image of 12 bits"
@@ -49,7 +50,8 @@ def rate(dls, images=None):
 
 def png_dls(files):
     "What one writes without this package"
-    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock), splitter=IndexSplitter([]), get_y=lambda path: int(path.stem)%2)
+    blocks = ImageBlock(PILImageBW), CategoryBlock
+    block = DataBlock(blocks, splitter=IndexSplitter([]), get_y=lambda path: int(path.stem)%2)
     return block.dataloaders(files, bs=BS, num_workers=0, device='cpu')
 
 def own_memory():
@@ -75,15 +77,21 @@ with tempfile.TemporaryDirectory() as tmp:
 
     many = sparse_store(Path(tmp)/'many')
     before = own_memory()
+    def labelled():
+        dls = labelled_dls(items, bs=BS, steps=100, device='cpu')
+        negatives_per_positive(dls.train_ds.items)
+        return dls
     print(f'\nbefore the first batch of {MANY:,} images:')
-    _, ours = seconds(lambda: many.index)
-    print(f"{'index read, checked':24} {ours:6.2f} s")
+    _, opened = seconds(lambda: many.index)
     items, found = seconds(lambda: shots(many, split='train'))
-    dls, made = seconds(lambda: labelled_dls(items, bs=BS, steps=100, device='cpu'))
+    dls, made = seconds(labelled)
     _, first = seconds(dls.one_batch)
-    print(f"{'shots':24} {found:6.2f} s\n{'labelled_dls':24} {made:6.2f} s\n{'first batch':24} {first:6.2f} s")
-    _, theirs = seconds(lambda: png_dls(list(itertools.islice(itertools.cycle(files), MANY))))
-    print(f"{'ImageBlock':24} {theirs:6.2f} s, {theirs/(found+made):.1f} times as long as shots and labelled_dls")
+    parts = {'index read, checked': opened, 'shots': found, 'labelled_dls, balance': made, 'a batch': first}
+    for name, spent in parts.items(): print(f'{name:24} {spent:6.2f} s')
+    print(f"{'all of it':24} {sum(parts.values()):6.2f} s")
+    _, theirs = seconds(lambda: png_dls(list(itertools.islice(itertools.cycle(files), MANY))).one_batch())
+    print(f"{'ImageBlock, a batch':24} {theirs:6.2f} s")
+
     rate(labelled_dls(items, bs=BS, augment=False, device='cpu'), 8192)
-    print(f'\nmemory of its own after 24,576 of them: {(own_memory()-before)/2**20:,.0f} MiB more than before the store was opened; '
-          f'all of its pixels are {many.pixels.nbytes/2**20:,.0f} MiB')
+    more, whole = own_memory()-before, many.pixels.nbytes
+    print(f'\nmemory after three times 8,192 of them: {more/2**20:,.0f} MiB more; all pixels: {whole/2**20:,.0f} MiB')

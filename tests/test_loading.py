@@ -1,4 +1,4 @@
-"Images on their way into a batch: the same ones whichever way they come, with their own labels, and only CC views upside down"
+"Images on their way into a batch: the same ones whichever way they come, with their labels, only CC views upside down"
 import pickle, tracemalloc
 
 import numpy as np, pandas as pd, pytest, torch
@@ -36,19 +36,23 @@ def test_images_are_used_as_a_list(stores):
     a, b = map(shots, stores)
     listed = [*a, *b]
     for both in (a + b, a + list(b), list(a) + b, as_shots(listed)):
-        assert isinstance(both, Shots) and len(both) == 18 and list(both) == listed and both.stores == tuple(stores)
+        assert isinstance(both, Shots) and len(both) == 18
+        assert list(both) == listed and both.stores == tuple(stores)
     grown = shots(stores[0])
     grown += [o for o in b]
     assert list(grown) == listed
     assert both[-1] == Shot(stores[1], 5) and list(both[3:15:4]) == listed[3:15:4]
-    assert list(both[[13, 2, 2]]) == [listed[i] for i in (13, 2, 2)] and list(both[both.rows == 1]) == [listed[1], listed[13]]
-    assert list(both[[]]) == list(shots()) == list(as_shots([])) == [] and len(shots(*stores, label=1)) == 9
+    assert list(both[[13, 2, 2]]) == [listed[i] for i in (13, 2, 2)]
+    assert list(both[both.rows == 1]) == [listed[1], listed[13]]
+    assert list(both[[]]) == list(shots()) == list(as_shots([])) == []
+    assert len(shots(*stores, label=1)) == 9
     assert list(dict.fromkeys(o.store for o in both)) == stores
 
 def test_columns_of_several_stores(stores):
     some = (shots(stores[0]) + shots(stores[1]))[[13, 0, 2, 12]]
     assert some.values('domain').tolist() == ['digital', 'film', 'film', 'digital']
-    assert some.values('view').tolist() == [None, 'CC', None, None] and some.labels().tolist() == [1, 0, 0, 0]
+    assert some.values('view').tolist() == [None, 'CC', None, None]
+    assert some.labels().tolist() == [1, 0, 0, 0]
 
 def test_images_of_two_sizes_are_refused(stores, tmp_path):
     other = numbered(tmp_path/'c', 4, size=64)
@@ -60,12 +64,14 @@ def test_a_missing_label_is_told_of_before_the_first_batch(stores, tmp_path):
     index.loc[7, 'label'] = None
     store = write_store(tmp_path/'gap', stores[0][:], index, 32)
     for train, valid in ((shots(store), ()), (shots(stores[1]), shots(store))):
-        with pytest.raises(UserError, match='^The image 7 has no label: '): labelled_dls(train, valid, bs=2, device='cpu')
+        with pytest.raises(UserError, match='^The image 7 has no label: '):
+            labelled_dls(train, valid, bs=2, device='cpu')
 
 def test_images_that_fill_no_batch(stores):
     a, none = shots(stores[0]), shots(stores[0], split='test')
-    for make in (lambda: labelled_dls(a, bs=13), lambda: labelled_dls(none, bs=2, steps=2), lambda: unpaired_dls(a, none, steps=2),
-                 lambda: unpaired_dls(none, a, steps=2), lambda: unpaired_dls(a, a, bs=13)):
+    for make in (lambda: labelled_dls(a, bs=13), lambda: labelled_dls(none, bs=2, steps=2),
+                 lambda: unpaired_dls(a, none, steps=2), lambda: unpaired_dls(none, a, steps=2),
+                 lambda: unpaired_dls(a, a, bs=13)):
         with pytest.raises(UserError, match='^[0-9]+ images do not fill a batch of [0-9]+: '): make()
 
 # --- a batch
@@ -83,9 +89,8 @@ def test_a_batch_is_what_its_images_are(stores):
     (x, y), = dls.valid
     single = [dls.valid_ds[i] for i in range(5)]
     assert x.dtype == torch.float32 and x.shape == (5, 1, 32, 32)
-    torch.testing.assert_close(x, torch.stack([o for o, _ in single]), rtol=1.2e-7, atol=0)
-    assert y.tolist() == [int(o) for _, o in single]
-    for pixels, shot in zip(x, items): np.testing.assert_allclose(pixels[0], shot.store[shot.at], rtol=1.2e-7)
+    assert torch.equal(x, torch.stack([o for o, _ in single])) and y.tolist() == [int(o) for _, o in single]
+    for pixels, shot in zip(x, items): assert np.array_equal(pixels[0], shot.store[shot.at])
 
 def test_blocks_in_a_datablock_of_ones_own(stores):
     block = DataBlock((MammogramBlock, LabelBlock))
@@ -112,8 +117,8 @@ def test_a_store_is_not_read_whole(tmp_path):
     with open(folder/'pixels.npy', 'wb') as f:
         f.write(npy_header(n, size))
         f.truncate(len(npy_header(n, size)) + 2*n*size**2) # 2.6 GB that take no room
-    index = pd.DataFrame(dict(image_id=[f'{i}' for i in range(n)], label=pd.array(np.arange(n)%2, dtype='Int64'), view='CC'))
-    index.to_parquet(folder/'index.parquet')
+    names, labels = [f'{i}' for i in range(n)], pd.array(np.arange(n)%2, dtype='Int64')
+    pd.DataFrame(dict(image_id=names, label=labels, view='CC')).to_parquet(folder/'index.parquet')
     (folder/'rejected.csv').write_text('image_id,row,reason\n')
     (folder/'store.json').write_text(f'{{"size": {size}, "images": {n}, "key": "many"}}')
     tracemalloc.start()
@@ -146,8 +151,7 @@ def test_grey_levels_of_all_bits_survive_on_the_device(tmp_path, room):
     store = write_store(tmp_path/'all', images, index, 128)
     dls = labelled_dls(shots(store), shots(store), bs=4, augment=False, device='cpu')
     (x, _), = dls.valid
-    assert load_of(dls).kept and x.max() == 1
-    torch.testing.assert_close(plain(x[:,0]), torch.from_numpy(store[:]), rtol=1.2e-7, atol=0) # the last bit
+    assert load_of(dls).kept and x.max() == 1 and torch.equal(plain(x[:,0]), torch.from_numpy(store[:]))
 
 @pytest.mark.parametrize('spare, held', [(1, True), (-1, False)])
 def test_stores_take_no_more_than_a_quarter_of_what_is_free(stores, monkeypatch, spare, held):
@@ -208,4 +212,5 @@ def test_an_image_has_another_partner_each_time(stores):
     dls = unpaired_dls(*map(shots, stores), bs=4, device='cpu')
     epochs = [[numbers(o).tolist() for o in whole(dls.train)] for _ in range(4)]
     pairs = {pair for a, b in epochs for pair in zip(a, b)}
-    assert all(sorted(a) == [*range(12)] for a, _ in epochs) and {b for _, b in pairs} == {*range(100, 106)} and len(pairs) > 24
+    assert all(sorted(a) == [*range(12)] for a, _ in epochs)
+    assert {b for _, b in pairs} == {*range(100, 106)} and len(pairs) > 24
