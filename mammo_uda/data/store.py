@@ -183,9 +183,7 @@ def column(self: PixelStore,
     name: str, # of a column of the index
 ) -> np.ndarray: # object [N], `None` where nothing is known
     "A column of the index, as an array"
-    if name not in self.columns:
-        values = self.index[name].astype(object)
-        self.columns[name] = values.where(values.notna(), None).to_numpy()
+    if name not in self.columns: self.columns[name] = self.index[name].to_numpy(object, na_value=None)
     return self.columns[name]
 
 # %% ../../nbs/data/store.ipynb #fb88dc56
