@@ -29,7 +29,7 @@ from ..core.checked import LINE, NAME, TITLE, Maybe, damaged, one_of, read_json,
 from ..core.files import UserError, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
 from .networks import Arch, arch_name, find_arch, make_net
-from ..data.blocks import LABELS, label_of
+from ..data.blocks import Shots, as_shots
 from ..data.store import PixelStore
 
 # %% ../../nbs/classify/learner.ipynb #3138a2b6
@@ -54,13 +54,15 @@ class BalancedLoss(nn.Module):
 
 # %% ../../nbs/classify/learner.ipynb #dd98d397
 def negatives_per_positive(
-    items: list, # of `Shot`
+    items: Shots, # to train on
 ) -> float:
     "How many negatives there are for a positive."
-    labels = [label_of(s) for s in items]
-    n = [labels.count(label) for label in LABELS]
-    if not all(n): raise UserError(f"Of {len(items)} images to train on {n[0]} are negative and {n[1]} positive: give some of both.")
-    return n[0]/n[1]
+    positive = int(as_shots(items).labels().sum())
+    negative = len(items)-positive
+    if not (negative and positive):
+        raise UserError(f"Of {len(items)} images to train on {negative} are negative and {positive} positive: "
+                        "give some of both.")
+    return negative/positive
 
 # %% ../../nbs/classify/learner.ipynb #4307b45d
 def classifier_learner(

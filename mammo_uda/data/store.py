@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
-from ..core.checked import (LINE, NAME, TITLE, Check, Maybe, damaged, fit_table, number, one_of, read_csv, read_json,
-                                    read_table, side, whole)
+from ..core.checked import (LINE, NAME, TITLE, Check, Maybe, damaged, fit_table, number, one_of,
+                                    read_csv, read_json, read_table, side, whole)
 from ..core.files import UnreadableImage, UserError, content_key, reserve, whole_folder, write_whole
 from .dataset import Dataset, rows_where
 from ..core.workers import failure, run_apart
@@ -92,11 +92,15 @@ FORMULA = ('=', '+', '-', '@') # what a spreadsheet takes for one begins so
 PHRASE = Check('a phrase', lambda value: LINE.test(value) and not value.startswith(FORMULA))
 
 # %% ../../nbs/data/store.ipynb #16985db1
-def _check_index(index):
-    "`ValueError` says what no store may hold"
-    fit_table(index, INDEX)
+def _check_rows(index):
+    "`ValueError` says what no store may hold, of a table whose columns were checked"
     if 'phantom' in index: fit_table(index, OF_PHANTOMS)
     if index['image_id'].duplicated().any(): raise ValueError('an image_id stands in it twice')
+
+def _check_index(index):
+    "The same, of any table"
+    fit_table(index, INDEX)
+    _check_rows(index)
 
 def read_index(
     path: Path, # Parquet file
@@ -104,10 +108,11 @@ def read_index(
 ) -> pd.DataFrame: # one row an image
     "The index of a store, checked"
     index = read_table(path, INDEX)
-    try: _check_index(index)
+    try: _check_rows(index)
     except ValueError as e: raise damaged(path, e) from None
     if len(index) != images: raise damaged(path, f'it has {len(index)} rows for {images} images')
-    empty = dict.fromkeys(['patient', 'laterality', 'view', 'domain', 'split'], 'string') | dict(label='Int64', spacing=float)
+    texts = dict.fromkeys(['patient', 'laterality', 'view', 'domain', 'split'], 'string')
+    empty = texts | dict(label='Int64', spacing=float)
     missing = {name: pd.Series(np.nan, index.index, kind) for name, kind in empty.items() if name not in index}
     return index.assign(**missing, **({} if 'notes' in index else dict(notes='')))
 
@@ -135,9 +140,12 @@ class PixelStore:
     ):
         self.folder = Path(folder)
         try: about = read_json(self.folder/'store.json', STORE)
-        except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} is not a pixel store: give a folder with a store.json, as mammo_uda ingest makes it.") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{folder} is not a pixel store: "
+                            "give a folder with a store.json, as mammo_uda ingest makes it.") from None
         self.size, self.key, self.images = about['size'], about['key'], about['images']
         self.listing = about.get('notes') or [] # what its list left out
+        self.columns = {} # of the index, as arrays, once they were asked for
 
     @cached_property
     def pixels(self) -> np.ndarray: return read_pixels_of(self.folder/'pixels.npy', self.images, self.size)
@@ -146,7 +154,8 @@ class PixelStore:
     def index(self) -> pd.DataFrame: return read_index(self.folder/'index.parquet', self.images)
 
     @cached_property
-    def rejected(self) -> pd.DataFrame: return read_csv(self.folder/'rejected.csv', dict(image_id=Maybe(TITLE), row=Maybe(number(0)), reason=PHRASE))
+    def rejected(self) -> pd.DataFrame:
+        return read_csv(self.folder/'rejected.csv', dict(image_id=Maybe(TITLE), row=Maybe(number(0)), reason=PHRASE))
 
     def __len__(self): return len(self.pixels)
     def __repr__(self): return f"PixelStore of {len(self)} images of {self.size} px, {len(self.rejected)} rejected"
@@ -167,6 +176,15 @@ def where(self: PixelStore,
 ) -> np.ndarray: # int positions, rising
     "Positions of the images whose row has these values"
     return np.flatnonzero(rows_where(self.index, **values))
+
+# %% ../../nbs/data/store.ipynb #c01a0002
+@patch
+def column(self: PixelStore,
+    name: str, # of a column of the index
+) -> np.ndarray: # object [N], `None` where nothing is known
+    "A column of the index, as an array"
+    if name not in self.columns: self.columns[name] = self.index[name].to_numpy(object, na_value=None)
+    return self.columns[name]
 
 # %% ../../nbs/data/store.ipynb #fb88dc56
 @patch
@@ -232,7 +250,8 @@ def check_kept(
     kept = table.drop(rejected.index)
     if kept.empty: raise UserError(f"None of the {len(table)} images of {name} could be read; {first}.")
     for split, label in sorted(_groups(table) - _groups(kept)):
-        raise UserError(f"No image of {name} with label {label}{split and f' in split {split}'} could be read; {first}.")
+        where = split and f' in split {split}'
+        raise UserError(f"No image of {name} with label {label}{where} could be read; {first}.")
 
 # %% ../../nbs/data/store.ipynb #9f8150b1
 def why_not(
@@ -248,7 +267,7 @@ def read_all(
     workers: int=None,                 # processes; None: one a core
     without: Iterable[str]=(*LEFT_OUT,), # notes of images to leave out
     first: int=0,                      # row to begin with
-) -> Iterator[tuple]: # yields (float32 [size,size], side, notes, mm a pixel, None), or four times None and the reason, in order
+) -> Iterator[tuple]: # in order (float32 [size,size], side, notes, mm a pixel, None), or four times None and the reason
     "Read the images of a data set on several cores"
     table = dataset.table.reindex(columns=['path','photometric','spacing'])[first:].astype(object)
     rows = table.where(table.notna(), None).itertuples(index=False)
@@ -265,10 +284,12 @@ def fill_side(
 ) -> pd.DataFrame:       # without `seen`, with `side_guessed`
     "Take the side from the pixels where the list does not say"
     missing = index['laterality'].isna()
-    return index.drop(columns='seen').assign(laterality=index['laterality'].fillna(index['seen'].astype('string')), side_guessed=missing)
+    known = index['laterality'].fillna(index['seen'].astype('string'))
+    return index.drop(columns='seen').assign(laterality=known, side_guessed=missing)
 
 # %% ../../nbs/data/store.ipynb #8044439f
-READ = ['seen', 'notes', 'spacing', 'reason'] # of each file: its side, what was assumed, mm a pixel, why there is no image
+# of each file: its side, what was assumed, mm a pixel, why there is no image
+READ = ['seen', 'notes', 'spacing', 'reason']
 
 def read_before(
     path: Path, # file of lines that a stopped attempt may have left

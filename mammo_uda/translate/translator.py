@@ -32,7 +32,8 @@ def check_sides(
 ) -> np.ndarray: # `images`
     "Refuses images that a generator cannot halve twice."
     h, w = images.shape[-2:]
-    if h%4 or w%4 or min(h, w) < 16: raise UserError(f"The images are {h} x {w} px: give images whose sides are multiples of 4 and at least 16.")
+    if h%4 or w%4 or min(h, w) < 16:
+        raise UserError(f"The images are {h} x {w} px: give images whose sides are multiples of 4 and at least 16.")
     return images
 
 # %% ../../nbs/translate/translator.ipynb #da0403c1
@@ -47,8 +48,8 @@ class Translator:
         spacing: float = None, # mm a pixel of the source's training images, the median; `None` if they did not tell
         precision: str = None, # 'bfloat16' or 'float32', what it was trained in; `None` if nothing is known
     ):
-        self.net, self.source, self.target, self.size, self.trained_on, self.spacing = net.eval(), source, target, size, tuple(trained_on), spacing
-        self.precision = precision
+        self.net, self.source, self.target, self.size = net.eval(), source, target, size
+        self.trained_on, self.spacing, self.precision = tuple(trained_on), spacing, precision
 
     def __repr__(self): return f"Translator from {self.source} to {self.target}, {self.size} px"
 
@@ -109,10 +110,13 @@ def load_translator(
         kind = read_json(path, dict(generator=TRANSLATOR['generator']))['generator']
         about = read_json(path, TRANSLATOR | dict(settings=declared_settings(GENERATORS[kind])))
         net = checked_generator(about, weights)
-    except (FileNotFoundError, NotADirectoryError): raise UserError(f"{folder} holds no translator: pass a folder with translator.json and translator.safetensors.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} holds no translator: "
+                        "pass a folder with translator.json and translator.safetensors.") from None
     except ValueError as e: raise damaged(weights, e) from None
     except (RuntimeError, OSError, SafetensorError) as e: raise damaged(weights, type(e).__name__) from None
-    return Translator(net.to(pick_device(device)), about['source'], about['target'], about['size'], about['trained_on'],
+    net = net.to(pick_device(device))
+    return Translator(net, about['source'], about['target'], about['size'], about['trained_on'],
                       about.get('spacing'), about.get('precision'))
 
 # %% ../../nbs/translate/translator.ipynb #60844826
@@ -128,7 +132,8 @@ def translate_store(
     rows = np.arange(len(store)) if rows is None else rows
     index = store.index.iloc[rows]
     if not (index.domain == translator.source).all():
-        raise UserError(f"The store holds images of {', '.join(index.domain.unique())}, but the translator reads {translator.source}.")
+        there = ', '.join(index.domain.unique())
+        raise UserError(f"The store holds images of {there}, but the translator reads {translator.source}.")
     index = index.assign(domain=translator.target, made_from=translator.source)
     images = (image for i in range(0, len(rows), bs) for image in translator(store[rows[i:i+bs]]))
     return write_store(folder, images, index, store.size, progress=progress)
