@@ -146,3 +146,32 @@ def test_star_imports_do_not_hide_each_other():
     modules = re.findall(r'^from (mammo_uda\S*) import \*', (root/'mammo_uda'/'all.py').read_text(), re.M)
     names = [name for module in modules for name in import_module(module).__all__]
     assert len(modules) > 10 and {o for o in names if names.count(o) > 1} == set()
+
+# Modules that still have a line of more than 120 characters, by room; the list can only become shorter
+UNFOLDED = dict(
+    top=['cli'],
+    classify=['learner', 'networks'],
+    core=['training'],
+    data=['blocks', 'dataset', 'ingest', 'store'],
+    evaluate=['scores', 'table1'],
+    experiment=['audit', 'report', 'sources', 'steps', 'table1', 'trainings'],
+    translate=['translator'],
+    view=['table1', 'training', 'translation'],
+)
+
+def long_lines(path):
+    "Lines of exported code over 120 characters; how `__all__` is wrapped is nbdev's affair"
+    code = re.sub(r'^__all__ = \[.*?\]$', '', path.read_text(), flags=re.M | re.S)
+    return [line for line in code.splitlines() if len(line) > 120]
+
+@pytest.mark.parametrize('path', sorted(set((root/'mammo_uda').rglob('*.py')) - {root/'mammo_uda'/'_modidx.py'}), ids=lambda o: f'{o.parent.name}-{o.stem}')
+def test_no_line_has_to_be_unfolded(path):
+    room = path.parent.name if path.parent.name != 'mammo_uda' else 'top'
+    found = long_lines(path)
+    if path.stem in UNFOLDED.get(room, []): assert found, 'take it off the list: it has no long line any more'
+    else: assert not found
+
+def test_all_modules_on_the_list_of_long_lines_exist():
+    "A module that is renamed takes its entry along"
+    there = {(path.parent.name, path.stem) for path in (root/'mammo_uda').rglob('*.py')}
+    assert {('mammo_uda' if room == 'top' else room, name) for room, names in UNFOLDED.items() for name in names} <= there

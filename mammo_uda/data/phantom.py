@@ -8,8 +8,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/phantom.html.md"""
 __all__ = ['SIDES', 'VIEWS', 'DOMAINS', 'PHANTOM', 'power_noise', 'strands', 'smoothstep', 'sheet', 'view_numbers', 'Shape',
            'draw_shape', 'outline', 'pectoral_muscle', 'ducts', 'breast_tissue', 'Lesion', 'draw_lesion', 'mass',
            'calcifications', 'place_lesion', 'add_lesion', 'Anatomy', 'draw_patient', 'anatomy', 'film_density',
-           'film_marks', 'digital_image', 'expose', 'acquire', 'sheet_height', 'known_answer', 'phantom_index',
-           'phantom_store']
+           'film_marks', 'digital_image', 'expose', 'acquire', 'sheet_height', 'cropped_alike', 'known_answer',
+           'phantom_index', 'phantom_store']
 
 # %% ../../nbs/data/phantom.ipynb #2ec66cb5
 from collections.abc import Callable
@@ -98,8 +98,8 @@ def draw_shape(
 ) -> Shape:
     "The shape of one view; whether there is a lesion has no part in it."
     draw = stream('shape', *view_numbers(patient, side, view, seed)).uniform
-    return Shape(depth=draw(.46,.66), half=draw(.34,.43), centre=draw(.47,.53), p=draw(2,2.5), q=draw(1.9,2.3), sag=draw(.1,.25),
-                 rim=draw(4,7), muscle=draw(.2,.32), reach=draw(.4,.62), wave=draw(0,6))
+    return Shape(depth=draw(.46,.66), half=draw(.34,.43), centre=draw(.47,.53), p=draw(2,2.5), q=draw(1.9,2.3),
+                 sag=draw(.1,.25), rim=draw(4,7), muscle=draw(.2,.32), reach=draw(.4,.62), wave=draw(0,6))
 
 # %% ../../nbs/data/phantom.ipynb #35b0a8b0
 def outline(
@@ -286,13 +286,14 @@ def film_marks(
 ) -> np.ndarray: # [H, W]
     "Adds a white border, a label with writing, and scratches."
     h, w = density.shape
-    for edge in (density[:rng.integers(0, 2+h//50)], density[h-rng.integers(0, 2+h//50):], density[:, w-rng.integers(0, 2+h//50):]):
-        edge[:] = .2
+    top, bottom, right = [rng.integers(0, 2+h//50) for _ in range(3)] # px of border
+    density[:top] = density[h-bottom:] = density[:, w-right:] = .2
     top, left, tall, wide = h*rng.choice([.06,.84]), w*rng.uniform(.72,.78), .08*h, .16*w
     label = density[int(top):int(top+tall), int(left):int(left+wide)]
     label[:] = np.where(rng.random(label.shape) < .25, 2.5, .3)
     for _ in range(rng.integers(0,3)):
-        rows, cols = line(*rng.integers(0,h,1), *rng.integers(0,w,1), *rng.integers(0,h,1), *rng.integers(0,w,1))
+        ends = [rng.integers(0, side, 1)[0] for side in (h, w, h, w)]
+        rows, cols = line(*ends)
         density[rows, cols] = np.maximum(density[rows, cols]-.15, .05) # the film's range, as in `film_density`
     return density
 
@@ -347,6 +348,18 @@ def sheet_height(
     return round(1.25*size)
 
 # %% ../../nbs/data/phantom.ipynb #2fd4ffe6
+def cropped_alike(
+    images: list, # of one anatomy, from `expose`, [H, W]
+    lesion: np.ndarray, # of that anatomy, bool [H, W], chest wall on the left
+    side: str, # 'L' or 'R'
+    size: int, # px
+) -> list: # float32 [size, size]: the images; then the lesion, bool
+    "Images of one anatomy and its lesion, cropped where the breast is in the first image."
+    frame = find_frame(images[0])
+    mask = (lesion if side == 'L' else lesion[:,::-1]).astype(np.float32)
+    *images, mask = [apply_frame(image, frame, size) for image in (*images, mask)]
+    return [*images, mask > .5]
+
 def known_answer(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -355,14 +368,12 @@ def known_answer(
     size: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-) -> tuple: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
+) -> list: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
     "The same anatomy in both domains and its lesion, standardised alike."
     target = DOMAINS[1-DOMAINS.index(source)]
     a, image = acquire(patient, side, view, source, sheet_height(size), seed, positive)
     _, truth = acquire(patient, side, view, target, sheet_height(size), seed, positive)
-    frame = find_frame(image)
-    lesion = (a.lesion if side == 'L' else a.lesion[:,::-1]).astype(np.float32)
-    return apply_frame(image, frame, size), apply_frame(truth, frame, size), apply_frame(lesion, frame, size) > .5
+    return cropped_alike([image, truth], a.lesion, side, size)
 
 # %% ../../nbs/data/phantom.ipynb #8c1675a1
 PHANTOM = 2 # raised whenever the same numbers draw other breasts; 1 gave its label away, see `core.seeds`
@@ -375,13 +386,15 @@ def phantom_index(
 ) -> pd.DataFrame: # a row an image
     "Who is in a phantom data set: four views a patient."
     first = 1 + DOMAINS.index(domain)*1_000_000
-    def label(i, side): return int(draw_patient(first+i, seed, positive)[1] == side)
-    rows = [dict(patient=f'{domain}-p{i+1:05}', laterality=s, view=v, domain=domain, label=label(i, s), photometric='MONOCHROME2',
-                 split='train' if i < round(patients*2/3) else 'test', phantom=first+i)
-            for i in range(patients) for s in SIDES for v in VIEWS]
-    table = pd.DataFrame(rows)
+    def row(i, side, view):
+        label = int(draw_patient(first+i, seed, positive)[1] == side)
+        split = 'train' if i < round(patients*2/3) else 'test'
+        return dict(patient=f'{domain}-p{i+1:05}', laterality=side, view=view, domain=domain, label=label,
+                    photometric='MONOCHROME2', split=split, phantom=first+i)
+    table = pd.DataFrame([row(i, side, view) for i in range(patients) for side in SIDES for view in VIEWS])
     table.insert(0, 'image_id', [f'{domain}-i{i+1:05}' for i in range(len(table))])
-    return table.astype({'label': 'Int64'}).assign(row=np.arange(len(table))+1, data_seed=seed, positive=positive, phantom_version=PHANTOM)
+    table = table.astype({'label': 'Int64'}).assign(row=np.arange(len(table))+1)
+    return table.assign(data_seed=seed, positive=positive, phantom_version=PHANTOM)
 
 # %% ../../nbs/data/phantom.ipynb #eedbca97
 def phantom_store(
