@@ -21,7 +21,7 @@ from skimage.metrics import structural_similarity
 
 from ..core.figure import Figure
 from ..core.seeds import stream
-from ..data.phantom import DOMAINS, SIDES, VIEWS, anatomy, cropped_alike, expose, sheet_height, view_numbers
+from ..data.phantom import SIDES, VIEWS, anatomy, cropped_alike, expose, other_domain, sheet_height, view_numbers
 from .translator import Translator
 
 # %% ../../nbs/translate/audit.ipynb #a5f90be9
@@ -45,7 +45,7 @@ def known_case(
     seed: int = 0, # of the data
 ) -> Case:
     "A view of a breast with all its right answers"
-    target, height = DOMAINS[1-DOMAINS.index(domain)], sheet_height(size)
+    target, height = other_domain(domain), sheet_height(size)
     ill, well = [anatomy(patient, side, view, height, seed, positive) for positive in (.8, 0.)]
     def shown(a, domain, noise):
         rng = stream('answer', *view_numbers(patient, side, view, seed), noise)

@@ -106,7 +106,8 @@ def match_generators(
 ):
     "Start both generators from the matched look, if they can."
     if getattr(G_AB, 'start', None) is None: return
-    a, b = [np.stack([s.store[s.at] for s in shots[::1+len(shots)//500]]) for shots in dls.images]
+    def some(shots): return np.stack([s.store[s.at] for s in shots[::1+len(shots)//500]])
+    a, b = map(some, dls.images)
     match_look(G_AB.start, a, b)
     match_look(G_BA.start, b, a)
 

@@ -109,7 +109,7 @@ def told_apart(
     def described(images): return [descriptors(breast_squares(half)) for half in np.array_split(images, 2)]
     halves = list(zip(described(real), described(synthesised)))
     if not all(len(d) for half in halves for d in half): return .5 # breasts too small to hold a patch
-    sets = [(np.concatenate(half), np.repeat([0, 1], [len(d) for d in half])) for half in halves]
+    sets = [(np.concatenate(half), np.repeat([0, 1], list(map(len, half)))) for half in halves]
     def auroc(train, test):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(*train)
         return roc_auc_score(test[1], model.decision_function(test[0]))
@@ -121,8 +121,8 @@ def spread(
     real: np.ndarray, # images of the target
 ) -> float: # 1 = as real ones
     "Contrast inside the breast, relative to real images."
-    y, real = [np.median([image[image > 0].std(dtype=float) for image in images]) for images in (y, real)]
-    return float(y/real)
+    def typical(images): return np.median([image[image > 0].std(dtype=float) for image in images])
+    return float(typical(y)/typical(real))
 
 # %% ../../nbs/translate/watch.ipynb #8cdfb06e
 PANELS = dict( # measure -> title, and where to draw a line

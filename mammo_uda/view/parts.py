@@ -174,9 +174,12 @@ def filter_menus(
     names: list,   # of columns
 ) -> dict:         # name to `Dropdown`
     "Menus of the values found in columns, with `all` first"
-    found = {name: sorted({v for index in indexes if name in index for v in index[name].dropna()}) for name in names}
-    return {name: menu(name, [('all', ALL)] + [(_WORDS.get(name, {}).get(v, str(v)), v) for v in values])
-            for name, values in found.items() if values}
+    def options(name):
+        columns = [index[name].dropna() for index in indexes if name in index]
+        words = _WORDS.get(name, {})
+        return [(words.get(v, str(v)), v) for v in sorted(set().union(*columns))]
+    found = {name: options(name) for name in names}
+    return {name: menu(name, [('all', ALL), *pairs]) for name, pairs in found.items() if pairs}
 
 def chosen(
     menus: dict, # from `filter_menus`
