@@ -91,7 +91,7 @@ def beside(
     return (matched-truth)*inside
 
 # %% ../../nbs/translate/audit.ipynb #f03daa5c
-MASS = .11 # what `blob` says of a typical mass
+MASS = .1 # what `blob` says of a typical mass
 
 def is_lost(
     kept: float, # contrast of the lesion in the translation; or many of them
