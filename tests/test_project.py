@@ -150,3 +150,12 @@ def test_what_a_person_types_is_about_a_hundred_names():
     names = [name.name for o in imports for name in o.names]
     assert 80 < len(names) == len(set(names)) < 130
     for o in imports: assert {name.name for name in o.names} <= set(import_module(o.module).__all__), o.module
+
+def long_lines(path):
+    "Lines of exported code over 120 characters; how `__all__` is wrapped is nbdev's affair"
+    code = re.sub(r'^__all__ = \[.*?\]$', '', path.read_text(), flags=re.M | re.S)
+    return [line for line in code.splitlines() if len(line) > 120]
+
+@pytest.mark.parametrize('path', sorted(set((root/'mammo_uda').rglob('*.py')) - {root/'mammo_uda'/'_modidx.py'}),
+                         ids=lambda o: f'{o.parent.name}-{o.stem}')
+def test_no_line_has_to_be_unfolded(path): assert not long_lines(path)

@@ -26,8 +26,9 @@ def printable(
 
 class UserError(Exception):
     "One clear sentence for the user: what is wrong, where, and what to do"
-    def __init__(self, sentence: str): # a training's callbacks add to `args` on the way up, and the sentence must arrive alone
+    def __init__(self, sentence: str):
         super().__init__(sentence)
+        # a training's callbacks add to `args` on the way up, and the sentence must arrive alone
         self.sentence = printable(str(sentence))
 
     def __str__(self): return self.sentence

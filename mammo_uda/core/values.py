@@ -1,4 +1,4 @@
-"""What a study varies is a value: a small frozen dataclass in a registry, whole in the configuration of each step that uses it
+"""What a study varies is a value: a small frozen dataclass, whole in the configuration of each step that uses it
 
 Docs: https://mammo-uda.github.io/mammo_uda/core/values.html.md"""
 
@@ -22,8 +22,8 @@ def name_of(
     "How another process finds a function."
     module, name = getattr(fn, '__module__', None), getattr(fn, '__qualname__', None)
     if module == '__main__' or not name or not hasattr(sys.modules.get(module), name):
-        raise UserError(f"{name or type(fn).__name__} cannot be found by other processes: "
-                        "put a function into a module, such as a .py file beside your notebook, and import it from there.")
+        raise UserError(f"{name or type(fn).__name__} cannot be found by other processes: put a function into a "
+                        "module, such as a .py file beside your notebook, and import it from there.")
     return f'{module}:{name}'
 
 def by_name(

@@ -73,8 +73,10 @@ def parse_ics(
         lines, pixels, bits, micron, none = line(name, VIEW_LINE)
         return View(int(lines), int(pixels), int(bits), float(micron), none is None)
     line('ICS_VERSION', '.*')
-    return Case(*line('FILENAME', r'([A-Z])\S*'), *line('DIGITIZER', r'(\w+).*'), number_after('PATIENT_AGE', text) or None,
-                number_after('DENSITY', text) or None, {name: view(name) for name in VIEWS})
+    letter, = line('FILENAME', r'([A-Z])\S*')
+    digitiser, = line('DIGITIZER', r'(\w+).*')
+    age, density = [number_after(word, text) or None for word in ('PATIENT_AGE', 'DENSITY')]
+    return Case(letter, digitiser, age, density, {name: view(name) for name in VIEWS})
 
 def read_ics(
     path: str|Path, # .ics file
@@ -82,7 +84,8 @@ def read_ics(
     "Read the header of a case"
     name = Path(path).name
     try: return parse_ics(tidy_text(path))
-    except OSError as e: raise UserError(f"{name} cannot be read ({e.strerror}): give the .ics file of a DDSM case.") from None
+    except OSError as e:
+        raise UserError(f"{name} cannot be read ({e.strerror}): give the .ics file of a DDSM case.") from None
     except UnreadableImage as e: raise UserError(f"{name} is damaged ({e}): copy the case again.") from None
 
 # %% ../../nbs/data/ddsm.ipynb #a1c20089
@@ -115,7 +118,12 @@ def code_lengths(
     return lengths
 
 # %% ../../nbs/data/ddsm.ipynb #295f62e8
-PREDICTORS = {1: lambda a, b, c: a, 4: lambda a, b, c: a + b - c, 5: lambda a, b, c: a + (b-c >> 1), 7: lambda a, b, c: a + b >> 1}
+PREDICTORS = { # number -> a pixel's prediction from those to the left, above, and above to the left
+    1: lambda a, b, c: a,
+    4: lambda a, b, c: a + b - c,
+    5: lambda a, b, c: a + (b-c >> 1),
+    7: lambda a, b, c: a + b >> 1,
+}
 
 @dataclass(frozen=True)
 class Ljpeg:
@@ -135,7 +143,8 @@ def take_apart(
     bits, rows, columns, components = struct.unpack_from('>BHHB', found[SOF3])
     if components != 1: raise UnreadableImage('colour image')
     predictor, transform = struct.unpack('>3xBxB', found[SOS])
-    if predictor not in PREDICTORS: raise UnreadableImage(f'lossless JPEG with predictor {predictor}, which is not read exactly')
+    if predictor not in PREDICTORS:
+        raise UnreadableImage(f'lossless JPEG with predictor {predictor}, which is not read exactly')
     if transform or any(found.get(DRI, b'')) or not 9 <= bits <= 16:
         raise UnreadableImage('lossless JPEG of a kind that is not read exactly')
     end = data.find(b'\xff\xd9', at) # cannot stand in the image data: there a zero follows each 255
@@ -183,7 +192,7 @@ def rebuild_pvrg(
     "Put together an image that PVRG-JPEG coded with predictor 7"
     rows, columns = differences.shape
     x, step = differences.flatten(), columns-1 # from a pixel to the next one down its anti-diagonal
-    last = np.full(rows+1, half, dtype='uint32') # pixels of the anti-diagonal before, by row; the first is the line that is not there
+    last = np.full(rows+1, half, dtype='uint32') # the anti-diagonal before, by row; first the line that is not there
     for k in range(rows+step):
         top, bottom = max(0, k-step), min(rows, k+1)
         if k < rows: last[k+1] = last[k]
@@ -235,7 +244,8 @@ def cut_into_lines(
     "Pixels in the size that the header gives"
     if grey.shape == (view.pixels, view.lines): return grey.reshape(view.lines, view.pixels)
     if grey.shape != (view.lines, view.pixels):
-        raise UnreadableImage(f'image of {grey.shape[0]} x {grey.shape[1]} where the .ics header says {view.lines} x {view.pixels}')
+        found = f'image of {grey.shape[0]} x {grey.shape[1]}'
+        raise UnreadableImage(f'{found} where the .ics header says {view.lines} x {view.pixels}')
     return grey
 
 # %% ../../nbs/data/ddsm.ipynb #13a4e877
@@ -268,7 +278,8 @@ def read_ljpeg(
     return (BLACKEST - optical_density(grey, case.digitiser, case.letter))/(BLACKEST - CLEAREST)
 
 # %% ../../nbs/data/ddsm.ipynb #3d59c69e
-CHAIN_STEPS = np.array([(-1,0), (-1,1), (0,1), (1,1), (1,0), (1,-1), (0,-1), (-1,-1)]) # (rows, columns) of directions 0..7
+# (rows, columns) of directions 0..7: up, then clockwise
+CHAIN_STEPS = np.array([(-1,0), (-1,1), (0,1), (1,1), (1,0), (1,-1), (0,-1), (-1,-1)])
 
 def follow_chain(
     x: int, # column of the first pixel
@@ -301,9 +312,12 @@ def parse_abnormality(
     pathology = re.search(rf'^PATHOLOGY ({"|".join(PATHOLOGIES)})$', text, re.M)
     chains = re.findall(CHAIN, text, re.M)
     if not (kinds and pathology): raise ValueError('an abnormality without LESION_TYPE or a known PATHOLOGY')
-    if not chains or len(chains) < len(re.findall('^(?:BOUNDARY|CORE)', text, re.M)): raise ValueError('an outline that is not whole')
-    return Abnormality('+'.join(dict.fromkeys(kinds)), number_after('ASSESSMENT', text), number_after('SUBTLETY', text), pathology[1],
-                       [follow_chain(int(x), int(y), code.split()) for x, y, code in chains])
+    begun = re.findall('^(?:BOUNDARY|CORE)', text, re.M)
+    if not chains or len(chains) < len(begun): raise ValueError('an outline that is not whole')
+    kind = '+'.join(dict.fromkeys(kinds))
+    assessment, subtlety = [number_after(word, text) for word in ('ASSESSMENT', 'SUBTLETY')]
+    outlines = [follow_chain(int(x), int(y), code.split()) for x, y, code in chains]
+    return Abnormality(kind, assessment, subtlety, pathology[1], outlines)
 
 def read_overlay(
     path: str|Path, # .OVERLAY file
@@ -315,7 +329,8 @@ def read_overlay(
         total = number_after('TOTAL_ABNORMALITIES', head)
         if total is None or len(parts) < total: raise ValueError('fewer abnormalities than it says')
         return [parse_abnormality(part) for part in parts]
-    except OSError as e: raise UserError(f"{name} cannot be read ({e.strerror}): give the .OVERLAY file of a film.") from None
+    except OSError as e:
+        raise UserError(f"{name} cannot be read ({e.strerror}): give the .OVERLAY file of a film.") from None
     except ValueError as e: raise UserError(f"{name} is damaged ({e}): copy it again.") from None
 
 # %% ../../nbs/data/ddsm.ipynb #3e423650

@@ -46,10 +46,11 @@ def age_group(
 
 # %% ../../nbs/data/describe.ipynb #55e6dd84
 LEVELS = ['view', 'laterality', 'scanner', 'density', 'age']
+_ALWAYS = ['image_id', 'patient', 'domain', 'label', 'split']
 
 def _texts(index):
     "The part of a store's index that is looked at"
-    t = index.reindex(columns=['image_id', 'patient', 'domain', 'label', 'split', *index.columns.intersection(LEVELS)])
+    t = index.reindex(columns=[*_ALWAYS, *index.columns.intersection(LEVELS)])
     if 'age' in t: t['age'] = age_group(t['age'])
     for column in t.columns.intersection(['domain', *LEVELS]): t[column] = known(t[column])
     return t.assign(label=t['label'].astype('Int64'), patient=t['patient'].fillna(t['image_id']))
@@ -58,14 +59,15 @@ def image_table(
     *stores: PixelStore,
 ) -> pd.DataFrame: # one row an image, in the order of the stores and their pixels
     "All images in one table of texts"
-    t = pd.concat([_texts(s.index) for s in stores], ignore_index=True).reindex(columns=['image_id', 'patient', 'domain', 'label', 'split', *LEVELS])
-    fill = lambda column: column.fillna('not known') if column.notna().any() else column
+    t = pd.concat([_texts(s.index) for s in stores], ignore_index=True).reindex(columns=[*_ALWAYS, *LEVELS])
+    def fill(column): return column.fillna('not known') if column.notna().any() else column
     return t.assign(**{c: t.groupby('domain')[c].transform(fill) for c in LEVELS})
 
 # %% ../../nbs/data/describe.ipynb #d7df99bf
 def _count(t, column):
     "The rows of `counts` for one column"
-    found = t.groupby(['domain', known(t[column]) if column=='label' else t[column].rename('value')]).agg(
+    values = known(t[column]) if column=='label' else t[column].rename('value')
+    found = t.groupby(['domain', values]).agg(
         images=('image_id','size'), patients=('patient','nunique'), positive=('positive','mean'))
     found = found.rename_axis(['domain', 'value']).reset_index().assign(what=column)
     return found.sort_values('value', key=lambda v: pd.to_numeric(v, errors='coerce'), kind='stable')
@@ -77,7 +79,8 @@ def counts(
     t = image_table(*stores)
     t['positive'] = t['label'].astype('Float64')
     found = pd.concat([_count(t, column) for column in ['domain', 'label', *LEVELS]], ignore_index=True)
-    return found.sort_values('domain', kind='stable', ignore_index=True)[['domain', 'what', 'value', 'images', 'patients', 'positive']]
+    found = found.sort_values('domain', kind='stable', ignore_index=True)
+    return found[['domain', 'what', 'value', 'images', 'patients', 'positive']]
 
 # %% ../../nbs/data/describe.ipynb #ddebde1d
 def used_range(
@@ -138,14 +141,21 @@ def near_duplicates(
 ) -> pd.DataFrame: # columns `domain, image_id, other_domain, other_id, same_patient, same_pixels, correlation`
     "Pairs of images that are the same or nearly so, the most alike first"
     t, first = image_table(*stores), first_copy(*stores)
-    copies, single = [np.flatnonzero(which) for which in (first != np.arange(len(t)), first == np.arange(len(t)))]
+    is_copy = first != np.arange(len(t))
+    copies, single = np.flatnonzero(is_copy), np.flatnonzero(~is_copy)
     pairs, r = alike(thumbnails(*stores)[single])
-    a, b = np.concatenate([first[copies], single[pairs[:,0]]]), np.concatenate([copies, single[pairs[:,1]]])
+    a = np.concatenate([first[copies], single[pairs[:,0]]])
+    b = np.concatenate([copies, single[pairs[:,1]]])
     one, other = [t.iloc[i].reset_index(drop=True) for i in (a, b)]
-    return pd.DataFrame({'domain': one['domain'], 'image_id': one['image_id'], 'other_domain': other['domain'], 'other_id': other['image_id'],
+    found = pd.DataFrame({
+        'domain': one['domain'],
+        'image_id': one['image_id'],
+        'other_domain': other['domain'],
+        'other_id': other['image_id'],
         'same_patient': (one[['domain','patient']] == other[['domain','patient']]).all(axis=1),
-        'same_pixels': np.arange(len(a)) < len(copies), 'correlation': np.append(np.ones(len(copies)), r)}
-        ).sort_values(['same_pixels', 'correlation'], ascending=False, ignore_index=True)
+        'same_pixels': np.arange(len(a)) < len(copies),
+        'correlation': np.append(np.ones(len(copies)), r)})
+    return found.sort_values(['same_pixels', 'correlation'], ascending=False, ignore_index=True)
 
 # %% ../../nbs/data/describe.ipynb #be96c615
 def fold_ranks(
@@ -206,7 +216,8 @@ GROUPS, OUTLINE, THUMBNAIL = ['scanner', 'age', 'view'], 'outline', '16 x 16 thu
 def group_model() -> Pipeline: return make_pipeline(OneHotEncoder(handle_unknown='ignore'), LogisticRegression())
 def outline_model() -> Pipeline: return make_pipeline(StandardScaler(), LogisticRegression())
 def thumbnail_model() -> Pipeline:
-    return make_pipeline(StandardScaler(), PCA(0.9, svd_solver='covariance_eigh'), LogisticRegression(C=0.01, max_iter=1000))
+    fewer = PCA(0.9, svd_solver='covariance_eigh')
+    return make_pipeline(StandardScaler(), fewer, LogisticRegression(C=0.01, max_iter=1000))
 
 MODELS = {OUTLINE: outline_model, THUMBNAIL: thumbnail_model}
 
@@ -240,13 +251,16 @@ def _shortcuts(domain, t, pictures):
     "The rows of `shortcuts` for one domain"
     have = [t.loc[t['label']==k, 'patient'].nunique() for k in (0, 1)]
     size = dict(domain=domain, images=len(t), patients=t['patient'].nunique())
-    if min(have) < 5: return [size | {'note': f"patients with label 0: {have[0]}, with label 1: {have[1]}; at least 5 of each are needed"}]
+    if min(have) < 5:
+        few = f"patients with label 0: {have[0]}, with label 1: {have[1]}; at least 5 of each are needed"
+        return [size | {'note': few}]
     label, patient, rows = t['label'].to_numpy(int), pd.factorize(t['patient'])[0], []
     splits, fold = _folds(label, patient)
     for name, (x, model) in shortcut_inputs(t, pictures).items():
         prob = cross_val_predict(model, x, label, cv=splits, method='predict_proba')[:,1]
         low, high = np.nanpercentile(patient_bootstrap(label, prob, fold, patient), [2.5, 97.5])
-        rows.append(size | {'from': name, 'auroc': fold_auroc(label, *fold_ranks(prob, fold), np.ones(len(t))), 'low': low, 'high': high, 'note': ''})
+        auroc = fold_auroc(label, *fold_ranks(prob, fold), np.ones(len(t)))
+        rows.append(size | {'from': name, 'auroc': auroc, 'low': low, 'high': high, 'note': ''})
     return rows
 
 def shortcuts(
@@ -261,24 +275,29 @@ def shortcuts(
     return pd.DataFrame(rows, columns=FIGURES).astype({'auroc': float, 'low': float, 'high': float})
 
 # %% ../../nbs/data/describe.ipynb #60185bce
+_BALANCE = "A network can learn {} instead of the disease: " \
+           "balance the labels within each {}, or report auROC within each."
+_EXCEED = "report by how much a network exceeds this figure."
 ADVICE = {
-    'scanner': "A network can learn the machine instead of the disease: balance the labels within each scanner, or report auROC within each.",
-    'age': "A network can learn how old a breast looks instead of the disease: balance the labels within each age group, or report auROC within each.",
-    'view': "A network can learn the view instead of the disease: balance the labels within each view, or report auROC within each.",
-    OUTLINE: "The outline shows no lesion, so a network can learn the size and shape of the breast, "
-             "or how it was cut out, instead of the disease: see whether they go with scanner or age, and report by how much a network exceeds this figure.",
-    THUMBNAIL: "So coarse a picture shows little of a lesion, so a network can learn the size, density or brightness of the breast instead: "
-               "see whether they go with scanner or age, and report by how much a network exceeds this figure.",
+    'scanner': _BALANCE.format('the machine', 'scanner'),
+    'age': _BALANCE.format('how old a breast looks', 'age group'),
+    'view': _BALANCE.format('the view', 'view'),
+    OUTLINE: "The outline shows no lesion, so a network can learn the size and shape of the breast, or how it was "
+             f"cut out, instead of the disease: see whether they go with scanner or age, and {_EXCEED}",
+    THUMBNAIL: "So coarse a picture shows little of a lesion, so a network can learn the size, density or brightness "
+               f"of the breast instead: see whether they go with scanner or age, and {_EXCEED}",
 }
-TOGETHER = "A network can learn them together instead of the disease: balance the labels by them, and report by how much a network exceeds this figure."
+TOGETHER = f"A network can learn them together instead of the disease: balance the labels by them, and {_EXCEED}"
 
 def leak_warnings(
     leaks: pd.DataFrame, # from `split_leaks`
 ) -> list: # sentences
     "Say how many patients are in several splits"
     found = leaks[leaks['in_several_splits'] > 0]
-    return [f"{domain}: {n} patient{' is' if n==1 else 's are'} in several splits, which makes scores too good: put all images of a patient in one."
-            for domain, n in zip(found['domain'], found['in_several_splits'])]
+    def sentence(domain, n):
+        who = f"{n} patient{' is' if n==1 else 's are'}"
+        return f"{domain}: {who} in several splits, which makes scores too good: put all images of a patient in one."
+    return list(map(sentence, found['domain'], found['in_several_splits']))
 
 def copy_warnings(
     copies: pd.DataFrame, # from `near_duplicates`
@@ -286,17 +305,24 @@ def copy_warnings(
     "Say how many images are there under two patients"
     two = copies.loc[~copies['same_patient'], 'same_pixels']
     same, near = int(two.sum()), int((~two).sum())
-    pairs = lambda n: f"{n} pair{'s'*(n!=1)} of images"
-    return [f"{pairs(same)}: the same pixels under two patients. It is how leaks begin: find out whose they are, and keep one of each."]*(same > 0) + \
-           [f"{pairs(near)}: nearly the same thumbnail under two patients (correlation {ALIKE} or more). Look at them: they may be copies."]*(near > 0)
+    def pairs(n): return f"{n} pair{'s'*(n!=1)} of images"
+    found = []
+    if same: found.append(f"{pairs(same)}: the same pixels under two patients. "
+                          "It is how leaks begin: find out whose they are, and keep one of each.")
+    if near: found.append(f"{pairs(near)}: nearly the same thumbnail under two patients (correlation {ALIKE} or more). "
+                          "Look at them: they may be copies.")
+    return found
 
 def shortcut_warnings(
     figures: pd.DataFrame, # from `shortcuts`
 ) -> list: # sentences
     "Say what a network could learn instead of the disease"
-    return [f"{row['domain']}: the label can be told from {row['from']} alone, with auROC {row['auroc']:.2f} "
-            f"(95% interval {row['low']:.2f} to {row['high']:.2f}). {ADVICE.get(row['from'], TOGETHER)}"
-            for row in figures[figures['low'].round(2) > 0.5].to_dict('records')]
+    def sentence(row):
+        auroc = f"auROC {row['auroc']:.2f} (95% interval {row['low']:.2f} to {row['high']:.2f})"
+        found = f"{row['domain']}: the label can be told from {row['from']} alone, with {auroc}."
+        return f"{found} {ADVICE.get(row['from'], TOGETHER)}"
+    above_chance = figures[figures['low'].round(2) > 0.5]
+    return [sentence(row) for row in above_chance.to_dict('records')]
 
 # %% ../../nbs/data/describe.ipynb #81834c0a
 @dataclass(eq=False, repr=False)
@@ -310,18 +336,21 @@ class Description:
     reading: list            # from `reading_notes`
 
     @property
-    def notes(self) -> list: return [f"{domain}: what tells the label cannot be checked ({note})."
-                             for domain, note in zip(self.shortcuts['domain'], self.shortcuts['note']) if note]
+    def notes(self) -> list:
+        missing = zip(self.shortcuts['domain'], self.shortcuts['note'])
+        return [f"{domain}: what tells the label cannot be checked ({note})." for domain, note in missing if note]
 
     @property
-    def warnings(self) -> list: return leak_warnings(self.leaks) + copy_warnings(self.duplicates) + shortcut_warnings(self.shortcuts)
+    def warnings(self) -> list:
+        return [*leak_warnings(self.leaks), *copy_warnings(self.duplicates), *shortcut_warnings(self.shortcuts)]
 
 # %% ../../nbs/data/describe.ipynb #876aceed
 def reading_notes(
     *stores: PixelStore,
 ) -> list: # sentences
     "What was assumed when the images were read, counted by kind"
-    return [f"{domain}: {note}." for store in stores for domain in store.index['domain'][:1] for note in store.notes()]
+    filled = [store for store in stores if len(store)]
+    return [f"{store.index['domain'].iloc[0]}: {note}." for store in filled for note in store.notes()]
 
 def describe(
     *stores: PixelStore, # one or more, of one or more domains
@@ -345,8 +374,11 @@ def _figure_texts(figures):
 def _copy_texts(copies):
     "The most alike copies as they are printed"
     c = copies.head(10)
-    return pd.DataFrame({'image': c['image_id'], 'other': c['other_id'], 'patients': np.where(c['same_patient'], 'one', 'two'),
-                         'correlation': np.where(c['same_pixels'], 'same pixels', c['correlation'].map('{:.4f}'.format))})
+    return pd.DataFrame({
+        'image': c['image_id'],
+        'other': c['other_id'],
+        'patients': np.where(c['same_patient'], 'one', 'two'),
+        'correlation': np.where(c['same_pixels'], 'same pixels', c['correlation'].map('{:.4f}'.format))})
 
 @patch
 def _sentences(self: Description):
@@ -358,10 +390,12 @@ def _sentences(self: Description):
 def _tables(self: Description):
     "Titles and the tables under them, as texts"
     share = ['' if pd.isna(p) else f'{p:.0%}' for p in self.counts['positive']]
-    return {'Images': self.counts.assign(positive=share), 'Patients': self.leaks.rename(columns=lambda c: c.replace('_', ' ')),
-            'Brightest pixel, of the range': _percent(self.ranges),
-            f'Pairs of copies: {len(self.duplicates)}': _copy_texts(self.duplicates),
-            'The label without the disease': _figure_texts(self.shortcuts)}
+    return {
+        'Images': self.counts.assign(positive=share),
+        'Patients': self.leaks.rename(columns=lambda c: c.replace('_', ' ')),
+        'Brightest pixel, of the range': _percent(self.ranges),
+        f'Pairs of copies: {len(self.duplicates)}': _copy_texts(self.duplicates),
+        'The label without the disease': _figure_texts(self.shortcuts)}
 
 # %% ../../nbs/data/describe.ipynb #b9af922e
 def _plain(table):
@@ -371,14 +405,17 @@ def _plain(table):
 @patch
 def __repr__(self: Description) -> str:
     "Plain text for a console of 80 columns"
-    fill = lambda text: textwrap.fill(text, 80, initial_indent='- ', subsequent_indent='  ')
-    parts = ['\n'.join([title, *map(fill, texts)]) for title, texts in self._sentences().items()]
-    return '\n\n'.join(parts + [f'{title}\n{_plain(t)}' if len(t) else title for title, t in self._tables().items()])
+    def fill(text): return textwrap.fill(text, 80, initial_indent='- ', subsequent_indent='  ')
+    lists = ['\n'.join([title, *map(fill, texts)]) for title, texts in self._sentences().items()]
+    tables = [f'{title}\n{_plain(t)}' if len(t) else title for title, t in self._tables().items()]
+    return '\n\n'.join(lists + tables)
 
 # %% ../../nbs/data/describe.ipynb #03dc4ae0
 @patch
 def _repr_html_(self: Description) -> str:
     "Warnings and tables as HTML"
-    items = lambda texts: ''.join(f'<li>{html.escape(text)}</li>' for text in texts)
-    return ''.join(f'<h4>{title}</h4><ul>{items(texts)}</ul>' for title, texts in self._sentences().items()) + ''.join(
-        f'<h4>{title}</h4>{t.to_html(index=False, border=0) if len(t) else ""}' for title, t in self._tables().items())
+    def items(texts): return '<ul>' + ''.join(f'<li>{html.escape(text)}</li>' for text in texts) + '</ul>'
+    def table(t): return t.to_html(index=False, border=0) if len(t) else ''
+    lists = [f'<h4>{title}</h4>{items(texts)}' for title, texts in self._sentences().items()]
+    tables = [f'<h4>{title}</h4>{table(t)}' for title, t in self._tables().items()]
+    return ''.join(lists + tables)

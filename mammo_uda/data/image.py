@@ -261,7 +261,8 @@ def check_decoder(
     "Raise `UnreadableImage` where nothing here reads this coding"
     try: get_decoder(uid)
     except NotImplementedError as e:
-        raise UnreadableImage(f'no decoder for {coding_name(uid)}; convert the file, for example with gdcmconv --raw') from e
+        why = f'no decoder for {coding_name(uid)}; convert the file, for example with gdcmconv --raw'
+        raise UnreadableImage(why) from e
 
 # %% ../../nbs/data/image.ipynb #0f14faa9
 def about_pixels(
@@ -291,10 +292,12 @@ def stored_pixels(
 
 # %% ../../nbs/data/image.ipynb #a276953d
 NOTES = {
-    'bits':       "the largest value of {n} images uses only {detail} bits; they were read as their type says, and look dark",
+    'bits':       "the largest value of {n} images uses only {detail} bits; "
+                  "they were read as their type says, and look dark",
     'bits-above': "{n} images have something in the bits above BitsStored; it was cut off",
     'bits-low':   "{n} images hold their numbers in the lowest bits and say otherwise; the pixels were believed",
-    'table':      "{n} images have a lookup table that does not fill the range of its bits; its largest value is full range",
+    'table':      "{n} images have a lookup table that does not fill the range of its bits; "
+                  "its largest value is full range",
     'header':     "{n} images have a number or table in the header that cannot be read; it was passed over",
 }
 
@@ -376,13 +379,14 @@ LEFT_OUT = { # note: why such an image is no part of a data set
 NOTES |= {kind: f"{{n}} images were kept though each is a {why}" for kind, why in LEFT_OUT.items()}
 NOTES |= {'implant-displaced': "{n} images are implant-displaced views; they were kept"}
 MAGNIFIED = 1.3
+_BIOPSY = ['TOMO_SCOUT', 'STEREO_SCOUT', 'STEREO_MINUS', 'STEREO_PLUS',
+           'PREFIRE', 'PREFIRE_MINUS', 'PREFIRE_PLUS', 'POSTFIRE', 'POSTFIRE_MINUS', 'POSTFIRE_PLUS',
+           'POSTBIOPSY', 'POSTBIOPSY_MINUS', 'POSTBIOPSY_PLUS', 'POSTMARKER', 'POSTMARKER_MINUS', 'POSTMARKER_PLUS']
 IMAGE_TYPES = {'TOMO_PROJ': 'tomosynthesis', 'TOMOSYNTHESIS': 'tomosynthesis', 'GENERATED_2D': 'tomosynthesis',
-               'SUBTRACTION': 'contrast', 'HIGH_ENERGY': 'contrast',
-               **dict.fromkeys(['TOMO_SCOUT', 'STEREO_SCOUT', 'STEREO_MINUS', 'STEREO_PLUS', 'PREFIRE', 'PREFIRE_MINUS',
-                                'PREFIRE_PLUS', 'POSTFIRE', 'POSTFIRE_MINUS', 'POSTFIRE_PLUS', 'POSTBIOPSY', 'POSTBIOPSY_MINUS',
-                                'POSTBIOPSY_PLUS', 'POSTMARKER', 'POSTMARKER_MINUS', 'POSTMARKER_PLUS'], 'biopsy')}
-MODIFIERS = {'399163009': 'magnified', '399055006': 'spot', '399209000': 'implant-displaced', # SNOMED CT
-             'R-102D6': 'magnified', 'R-102D7': 'spot', 'R-102D5': 'implant-displaced'}       # as it was numbered before
+               'SUBTRACTION': 'contrast', 'HIGH_ENERGY': 'contrast', **dict.fromkeys(_BIOPSY, 'biopsy')}
+MODIFIERS = { # by SNOMED CT, and as it was numbered before
+    '399163009': 'magnified', '399055006': 'spot', '399209000': 'implant-displaced',
+    'R-102D6': 'magnified', 'R-102D7': 'spot', 'R-102D5': 'implant-displaced'}
 
 # %% ../../nbs/data/image.ipynb #3e368dd9
 def view_modifiers(
@@ -413,7 +417,8 @@ def read_dicom(
     coding = 'unknown coding'
     try:
         with warnings.catch_warnings(action='ignore'):
-            ds = dcmread(io.BytesIO(Path(path).read_bytes())) # a file would be asked for as much as a damaged length says
+            data = Path(path).read_bytes() # an open file would be asked for as much as a damaged length says
+            ds = dcmread(io.BytesIO(data))
             coding = coding_name(ds.file_meta.TransferSyntaxUID)
             refuse(ds)
             pixels = stored_pixels(ds)
@@ -428,7 +433,8 @@ def one_channel(
 ) -> np.ndarray:          # [H, W]
     "The grey picture that was saved as a colour one"
     colours,alpha = (channels, None) if channels.shape[2] == 3 else (channels[...,:-1], channels[...,-1])
-    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max: raise UnreadableImage('picture with transparent parts')
+    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
+        raise UnreadableImage('picture with transparent parts')
     if (colours != colours[...,:1]).any(): raise UnreadableImage('colour picture')
     return colours[...,0]
 

@@ -57,8 +57,8 @@ def tones(
 ) -> np.ndarray: # float [N, 6]
     "Greys and detail of each breast."
     def numbers(image):
-        inside = image > 0
-        return [*np.quantile(image[inside], [.05,.25,.5,.75,.95]), (image-gaussian_filter(image, 1))[inside].std()]
+        inside, fine = image > 0, image-gaussian_filter(image, 1)
+        return [*np.quantile(image[inside], [.05,.25,.5,.75,.95]), fine[inside].std()]
     return np.array([numbers(o) for o in images])
 
 def lesion_free(
@@ -94,10 +94,11 @@ def view_leaks(
     drawn = pd.DataFrame([asdict(draw_shape(p, side, view, seed)) for p in patients])
     drawn = drawn.assign(density=[draw_patient(p, seed)[0] for p in patients])
     found = [(name, *auroc_error(label, drawn[name].to_numpy())) for name in drawn]
+    models = MODELS | dict(tones=outline_model)
     for domain in DOMAINS:
         images = lesion_free(patients, side, view, domain, size, seed)
-        for name, x in (picture_inputs(images) | dict(tones=tones(images))).items():
-            found.append((f'{domain}: {name}', *held_out((MODELS | dict(tones=outline_model))[name](), x, label)))
+        inputs = picture_inputs(images) | dict(tones=tones(images))
+        for name, x in inputs.items(): found.append((f'{domain}: {name}', *held_out(models[name](), x, label)))
     return found
 
 def leaks(

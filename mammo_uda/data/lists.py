@@ -144,7 +144,8 @@ def _read(
     names = [re.sub(r'\s+', '_', name.strip('\ufeff').strip().lower()) for name in header]
     check_columns(names, need, path)
     places = _places(names, wanted, path)
-    kept = [(row, [cells[i].strip() if i < len(cells) else '' for i in places.values()]) for row, cells, _ in rows]
+    def taken(cells): return [cells[i].strip() if i < len(cells) else '' for i in places.values()]
+    kept = [(row, taken(cells)) for row, cells, _ in rows]
     if not kept: raise UserError(f"{path} has a header and no rows: it must list the images.")
     table = pd.DataFrame([cells for _, cells in kept], columns=list(places), dtype='str')
     table = table.mask(table.isin(MISSING)).apply(_as_written, separator=separator)

@@ -128,8 +128,9 @@ def label_by_birads(
 # %% ../../nbs/data/sets.ipynb #e61ff371
 CBIS_LAYOUT = ("CBIS-DDSM has four lists such as mass_case_description_train_set.csv, and folders such as "
         "CBIS-DDSM/Mass-Training_P_00001_LEFT_CC")
-CBIS_COLUMNS = {'patient_id': 'patient', 'left_or_right_breast': 'laterality', 'image_view': 'view', 'breast_density': 'density',
-                'abnormality_type': 'lesion', 'assessment': 'birads', 'pathology': 'pathology', 'image_file_path': 'path'}
+CBIS_COLUMNS = {'patient_id': 'patient', 'left_or_right_breast': 'laterality', 'image_view': 'view',
+                'breast_density': 'density', 'abnormality_type': 'lesion', 'assessment': 'birads',
+                'pathology': 'pathology', 'image_file_path': 'path'}
 
 def _cbis_list(folder, name):
     "One of the four lists, a row an abnormality"
@@ -218,7 +219,8 @@ VINDR_COLUMNS = {'study_id': 'patient', 'image_id': 'image_id', 'laterality': 'l
 
 def _vindr_headers(path):
     "Age and scanner of each image"
-    rows = read_list(path, {'sop_instance_uid': 'image_id', "patient's_age": 'age', "manufacturer's_model_name": 'scanner'})
+    names = {'sop_instance_uid': 'image_id', "patient's_age": 'age', "manufacturer's_model_name": 'scanner'}
+    rows = read_list(path, names)
     rows['age'] = rows['age'].str.extract(r'0*(\d+)Y', expand=False)
     return rows.drop(columns='row').drop_duplicates('image_id')
 
@@ -405,7 +407,8 @@ DDSM_COLUMNS = ['path', 'patient', 'laterality', 'view', 'volume', 'label', 'sca
 
 def _volume(path):
     "The volume that a case belongs to"
-    found = re.findall(r'(?<=/)(cancer|benign|benign_without_callback|normal)(?:s|_\d+)(?=/)', path.absolute().as_posix())
+    folders = r'(?<=/)(cancer|benign|benign_without_callback|normal)(?:s|_\d+)(?=/)'
+    found = re.findall(folders, path.absolute().as_posix())
     if not found: raise UserError(f"{path} lies in no volume: {DDSM_LAYOUT}.")
     return f'{found[-1]}s'
 
@@ -442,9 +445,10 @@ def ddsm(
     domain: str='film',
     negatives: tuple=('normals',), # volumes whose films are negative: any of `VOLUMES` but cancers
 ) -> Dataset:
-    "DDSM (Heath et al. 2000, USF): 1 for films of `cancers` with a MALIGNANT outline, 0 for all films of `negatives`; others are left out"
+    "DDSM (Heath et al. 2000, USF): 1 for films with a MALIGNANT outline, 0 for all of `negatives`; others are left out"
     for volume in negatives:
-        if volume not in VOLUMES[1:]: raise UserError(f"negatives has {volume!r}: it takes any of {', '.join(VOLUMES[1:])}.")
+        if volume not in VOLUMES[1:]:
+            raise UserError(f"negatives has {volume!r}: it takes any of {', '.join(VOLUMES[1:])}.")
     folder, notes = Path(folder), []
     rows = pd.DataFrame(_cases(folder, notes), columns=DDSM_COLUMNS)
     if rows.empty: raise UserError(f"{folder} holds no case of DDSM that can be read: {DDSM_LAYOUT}.")

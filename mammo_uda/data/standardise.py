@@ -236,7 +236,7 @@ def apply_frame(
 def fit_breast(
     image: np.ndarray, # float [H, W], 0 = air, 1 = densest
     size: int,         # pixels a side of the result
-) -> tuple:            # float32 [size, size]; Frame it was found in; pixels of `image`, along a side, that make one of the result
+) -> tuple:            # float32 [size, size]; Frame; how many pixels of `image`, along a side, make one of the result
     "The breast of `image` at one size, how it lay, and how much it was reduced"
     check_levels(image) # a wrong level could hide in a block
     if is_second(image):

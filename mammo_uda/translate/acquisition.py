@@ -43,8 +43,12 @@ class GainField(nn.Module):
     ):
         super().__init__()
         self.cells = cells
-        self.layers = nn.Sequential(nn.Conv2d(2, filters, 3, padding=1), nn.ReLU(), nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(), nn.Conv2d(filters, 1, 1))
-        nn.init.zeros_(self.layers[-1].weight); nn.init.zeros_(self.layers[-1].bias)
+        self.layers = nn.Sequential(
+            nn.Conv2d(2, filters, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(filters, 1, 1))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, x: torch.Tensor):
         seen = F.adaptive_avg_pool2d(torch.cat([x, breast_area(x).to(x)], 1), self.cells)

@@ -108,6 +108,11 @@ class TranslationLearner(Learner):
     fine_tune = no_answer('fine_tune', "train with `learn.fit_flat_lin`")
 
 # %% ../../nbs/translate/cyclegan.ipynb #2bd3e352
+def _split(model):
+    "Parameters of the generators and what belongs to them; parameters of the discriminators"
+    others = [net for name, net in model.named_children() if not name.startswith('D')]
+    return [params(nn.ModuleList(others)), params(nn.ModuleList([model.D_A, model.D_B]))]
+
 def gan_learner(
     dls: UnpairedDataLoaders, # of domains A and B
     model: nn.Module, # with `D_A` and `D_B`; the rest are generators and what belongs to them
@@ -117,9 +122,10 @@ def gan_learner(
     cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for two domains."
-    def split(m): return [params(nn.ModuleList(g)) for g in ([n for k, n in m.named_children() if k[0] != 'D'], (m.D_A, m.D_B))]
-    learn = TranslationLearner(dls, model, loss_func=loss_func, lr=lr, splitter=split, moms=(.5, .5, .5), opt_func=fused(torch.optim.Adam, betas=(.5,.999)),
-                    metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), Precision(), StopOnNaN(), *L(cbs)])
+    adam = fused(torch.optim.Adam, betas=(.5,.999))
+    learn = TranslationLearner(
+        dls, model, loss_func=loss_func, lr=lr, splitter=_split, moms=(.5, .5, .5), opt_func=adam,
+        metrics=[LossTerm(t) for t in terms], cbs=[BothImages(), Precision(), StopOnNaN(), *L(cbs)])
     learn.recorder.train_metrics, learn.recorder.valid_metrics = True, False
     return learn
 
@@ -134,7 +140,8 @@ def cyclegan_learner(
     cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner that trains a Cycle-GAN; `learn.fit_flat_lin(n)` is the paper's schedule."
-    return gan_learner(dls, CycleGAN(G_AB, G_BA, D_A, D_B, identity=identity > 0), CycleLoss(cycle, identity), TERMS, lr, cbs)
+    model = CycleGAN(G_AB, G_BA, D_A, D_B, identity=identity > 0)
+    return gan_learner(dls, model, CycleLoss(cycle, identity), TERMS, lr, cbs)
 
 # %% ../../nbs/translate/cyclegan.ipynb #2b6a8dd3
 class SampleGrid(Callback):
@@ -162,7 +169,10 @@ def sample_grid(
 ) -> np.ndarray: # rows real, synthesised, reconstructed; A on the left, B on the right; 0..1
     "Images of both domains, translated, and translated back."
     def there_and_back(shots, G, back):
-        x = torch.from_numpy(np.stack([s.store[s.at] for s in shots[:n]]))[:,None].to(next(G.parameters()).device)*2-1
+        pixels = torch.from_numpy(np.stack([s.store[s.at] for s in shots[:n]]))
+        x = pixels[:,None].to(next(G.parameters()).device)*2-1
         return [torch.cat(list(y[:,0]), 1) for y in (x, G(x), back(G(x)))]
-    pairs = zip(there_and_back(images[0], model.G_AB, model.G_BA), there_and_back(images[1], model.G_BA, model.G_AB))
-    return ((torch.cat([torch.cat(p, 1) for p in pairs])+1)/2).clamp(0, 1).cpu().numpy()
+    left = there_and_back(images[0], model.G_AB, model.G_BA)
+    right = there_and_back(images[1], model.G_BA, model.G_AB)
+    grid = torch.cat([torch.cat(row, 1) for row in zip(left, right)])
+    return ((grid+1)/2).clamp(0, 1).cpu().numpy()

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/translate/dicom.html.md"""
 
 # %% auto #0
 __all__ = ['WORDS', 'WARNING', 'EMPTY', 'kept_words', 'known_codes', 'code_item', 'kept_view', 'kept_header', 'side_at',
-           'Original', 'read_original', 'lettering', 'free_corner', 'burn_in', 'with_pixels', 'dicom_bytes',
+           'Original', 'read_original', 'lettering', 'free_corner', 'burn_in', 'with_pixels', 'dicom_bytes', 'how_made',
            'about_image', 'new_header', 'translated_file', 'dicom_files', 'claim_out', 'write_translation',
            'translate_dicom', 'translation_notes']
 
@@ -107,7 +107,8 @@ def side_at(
     "How many pixels the breast fills at another spacing."
     if spacing is None or math.isnan(mm): return size
     length = size*mm
-    if not 20 < length < 500: raise UnreadableImage(f'a breast of {length:.0f} mm, so its pixel spacing cannot be right')
+    if not 20 < length < 500:
+        raise UnreadableImage(f'a breast of {length:.0f} mm, so its pixel spacing cannot be right')
     return max(32, 4*math.ceil(length/spacing/4 - 1e-6))
 
 # %% ../../nbs/translate/dicom.ipynb #e536db11
@@ -209,19 +210,27 @@ def dicom_bytes(
     return file.getvalue()
 
 # %% ../../nbs/translate/dicom.ipynb #daea1e2d
-EMPTY = ('PatientBirthDate', 'PatientSex', 'StudyDate', 'StudyTime', 'StudyID', 'AccessionNumber', 'ReferringPhysicianName', 'SeriesNumber')
+EMPTY = ('PatientBirthDate', 'PatientSex', 'StudyDate', 'StudyTime', 'StudyID', 'AccessionNumber',
+         'ReferringPhysicianName', 'SeriesNumber')
+
+def how_made(
+    translator: Translator,
+) -> str: # for the attribute DerivationDescription
+    "What was done to the original, and why nobody may diagnose from it."
+    return (f"{WARNING}. The breast of a {translator.source} mammogram, cut out, resampled, and translated "
+            f"to the look of {translator.target} by a neural network of {_maker()}. Lesions may be lost or invented.")
+
+def _maker(): return f"mammo_uda {version('mammo_uda')}"
 
 def about_image(
     translator: Translator,
 ) -> dict: # attribute -> value
     "What the header says of every image that a translator has made."
-    maker = f"mammo_uda {version('mammo_uda')}"
     return dict.fromkeys(EMPTY, '') | dict(
-        SOPClassUID=SecondaryCaptureImageStorage, ConversionType='SYN', Modality='MG', BodyPartExamined='BREAST', SeriesDescription=WARNING,
-        ImageType=['DERIVED','SECONDARY'], BurnedInAnnotation='YES', RecognizableVisualFeatures='NO', LossyImageCompression='00',
-        DerivationDescription=f"{WARNING}. The breast of a {translator.source} mammogram, cut out, resampled, and translated to the look of "
-                              f"{translator.target} by a neural network of {maker}. Lesions may be lost or invented.",
-        PatientIdentityRemoved='YES', DeidentificationMethod=f"{maker}: new header, pseudonym",
+        SOPClassUID=SecondaryCaptureImageStorage, ConversionType='SYN', ImageType=['DERIVED','SECONDARY'],
+        Modality='MG', BodyPartExamined='BREAST', SeriesDescription=WARNING, DerivationDescription=how_made(translator),
+        BurnedInAnnotation='YES', RecognizableVisualFeatures='NO', LossyImageCompression='00',
+        PatientIdentityRemoved='YES', DeidentificationMethod=f"{_maker()}: new header, pseudonym",
         Manufacturer='mammo_uda', ManufacturerModelName='mammo_uda', SoftwareVersions=version('mammo_uda'))
 
 def new_header(
@@ -232,11 +241,13 @@ def new_header(
     number: int, # of the image
 ) -> Header:
     "The header of a translated image."
-    ds, ids = Header(), (patient, original.study)
+    ds = Header()
     for tag, value in about_image(translator).items(): setattr(ds, tag, value)
     ds.update(original.kept)
     ds.PatientID = ds.PatientName = patient
-    ds.SOPInstanceUID, ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), uids[ids], uids[*ids, original.series]
+    ds.SOPInstanceUID = generate_uid()
+    ds.StudyInstanceUID = uids[patient, original.study]
+    ds.SeriesInstanceUID = uids[patient, original.study, original.series]
     ds.InstanceNumber = number
     return ds
 
@@ -272,7 +283,9 @@ def claim_out(
 ):
     "Makes the folder for the results; it must not lie among the files to translate."
     if out.is_file(): raise UserError(f"{out} is a file: give a folder for the translations.")
-    if out.resolve().is_relative_to(source.resolve()): raise UserError(f"{out} lies in {source}: give a folder elsewhere, or the next time its images would be translated again.")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{out} lies in {source}: give a folder elsewhere, "
+                        "or the next time its images would be translated again.")
     out.mkdir(parents=True, exist_ok=True)
 
 # %% ../../nbs/translate/dicom.ipynb #4f482152
@@ -296,7 +309,7 @@ def translate_dicom(
     source: str|Path, # DICOM file, or folder of them
     out: str|Path, # folder for the results
     progress: Callable = None, # called with (files done, files in all)
-) -> pd.DataFrame: # a row a file: number in order of names, name of the new file, mm a pixel, reason if none, what was assumed
+) -> pd.DataFrame: # a row a file: its number in order of names, and what `write_translation` says
     "Translates DICOM files to DICOM files."
     source, out = Path(source), Path(out)
     files = dicom_files(source)
@@ -322,7 +335,9 @@ def translation_notes(
     reasons = [f"File {row.number} (in order of names): {row.reason}." for row in failed.itertuples()]
     if len(failed) == len(done): raise UserError(f"None of the {len(done)} files could be translated. {reasons[0]}")
     unknown = (done['reason'].isna() & done['spacing'].isna()).sum()
-    spacing = [f"{unknown} do not say how large their pixels are; their breasts were brought to the size of the training's images."]*bool(unknown)
+    spacing = f"{unknown} do not say how large their pixels are; " \
+              "their breasts were brought to the size of the training's images."
     assumed = done['notes'].explode().value_counts()
     noted = [f"Of the files, {note_sentence(note, n)}." for note, n in assumed.items()]
-    return reasons + spacing + noted + [f"{len(done)-len(failed)} files were translated, {len(failed)} could not be."]
+    total = f"{len(done)-len(failed)} files were translated, {len(failed)} could not be."
+    return reasons + [spacing]*bool(unknown) + noted + [total]

@@ -74,7 +74,9 @@ class ResizeConv(nn.Conv2d):
 
     def forward(self, x: torch.Tensor):
         sums = 4*F.avg_pool2d(F.pad(self.weight, (1,)*4), 2, 1)
-        return F.conv_transpose2d(F.pad(x, (1,)*4, 'replicate'), sums.flip(2, 3).transpose(0, 1), self.bias, stride=2, padding=3)
+        kernel = sums.flip(2, 3).transpose(0, 1)
+        edged = F.pad(x, (1,)*4, 'replicate')
+        return F.conv_transpose2d(edged, kernel, self.bias, stride=2, padding=3)
 
 # %% ../../nbs/translate/networks.ipynb #6e0a6ae6
 def upsample(
@@ -83,7 +85,8 @@ def upsample(
     how: str = 'resize', # 'resize' or 'transposed' (the reference's)
 ) -> nn.Sequential:
     "Doubles the size."
-    up = ResizeConv(n_in, n_out) if how == 'resize' else nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
+    if how == 'resize': up = ResizeConv(n_in, n_out)
+    else: up = nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
     return nn.Sequential(up, nn.InstanceNorm2d(n_out), nn.ReLU(inplace=True))
 
 # %% ../../nbs/translate/networks.ipynb #c2349172
@@ -94,10 +97,13 @@ def resnet_layers(
     how: str = 'resize', # see `upsample`
 ) -> nn.Sequential:
     "The layers of the generator up to its last convolution."
-    f, pad = filters, nn.ZeroPad2d if how == 'transposed' else nn.ReflectionPad2d
-    return nn.Sequential(conv_norm(channels, f, 7, conv=FromFew), conv_norm(f, 2*f, stride=2, pad=pad), conv_norm(2*f, 4*f, stride=2, pad=pad),
-                         *[ResBlock(4*f) for _ in range(blocks)],
-                         upsample(4*f, 2*f, how), upsample(2*f, f, how), nn.ReflectionPad2d(3), ToFew(f, channels, 7))
+    f = filters
+    pad = nn.ZeroPad2d if how == 'transposed' else nn.ReflectionPad2d
+    stem = conv_norm(channels, f, 7, conv=FromFew)
+    down = [conv_norm(f, 2*f, stride=2, pad=pad), conv_norm(2*f, 4*f, stride=2, pad=pad)]
+    middle = [ResBlock(4*f) for _ in range(blocks)]
+    up = [upsample(4*f, 2*f, how), upsample(2*f, f, how)]
+    return nn.Sequential(stem, *down, *middle, *up, nn.ReflectionPad2d(3), ToFew(f, channels, 7))
 
 # %% ../../nbs/translate/networks.ipynb #e1a079ba
 def radial_power(
@@ -204,8 +210,9 @@ class Generator(nn.Module):
         residual: bool = False, # learn what to add to a `MatchedStart`; one channel, masked
     ):
         super().__init__()
-        self.settings = dict(channels=channels, filters=filters, blocks=blocks, how=how, masked=masked, residual=residual) # rebuild it
-        self.layers = init_weights(resnet_layers(channels, filters, blocks, how))
+        sizes = dict(channels=channels, filters=filters, blocks=blocks, how=how)
+        self.settings = sizes | dict(masked=masked, residual=residual) # `Generator(**settings)` builds it again
+        self.layers = init_weights(resnet_layers(**sizes))
         self.start = MatchedStart() if residual else None
         if residual: nn.init.zeros_(self.layers[-1].weight)
 
@@ -228,8 +235,8 @@ def patch_discriminator(
 ) -> nn.Sequential:
     "A PatchGAN discriminator: image `[N, C, H, W]` in -1..1 to a map of verdicts, 1 = real."
     widths = [filters*min(2**i, 8) for i in range(layers+1)]
-    def block(i, n_in, n_out):
-        return [nn.Conv2d(n_in, n_out, 4, 2 if i < layers else 1, 1), nn.InstanceNorm2d(n_out), nn.LeakyReLU(.2, True)]
-    body = [l for i,(a,b) in enumerate(zip(widths, widths[1:]), 1) for l in block(i, a, b)]
-    return init_weights(nn.Sequential(nn.Conv2d(channels, filters, 4, 2, 1), nn.LeakyReLU(.2, True), *body,
-                                      nn.Conv2d(widths[-1], 1, 4, 1, 1)))
+    net = [nn.Conv2d(channels, filters, 4, 2, 1), nn.LeakyReLU(.2, True)]
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:]), 1):
+        stride = 2 if i < layers else 1
+        net += [nn.Conv2d(n_in, n_out, 4, stride, 1), nn.InstanceNorm2d(n_out), nn.LeakyReLU(.2, True)]
+    return init_weights(nn.Sequential(*net, nn.Conv2d(widths[-1], 1, 4, 1, 1)))

@@ -106,7 +106,8 @@ def match_generators(
 ):
     "Start both generators from the matched look, if they can."
     if getattr(G_AB, 'start', None) is None: return
-    a, b = [np.stack([s.store[s.at] for s in shots[::1+len(shots)//500]]) for shots in dls.images]
+    def some(shots): return np.stack([s.store[s.at] for s in shots[::1+len(shots)//500]])
+    a, b = map(some, dls.images)
     match_look(G_AB.start, a, b)
     match_look(G_BA.start, b, a)
 
@@ -122,9 +123,12 @@ def translation_learner(
     cbs: list = None, # fastai callbacks
 ) -> Learner:
     "A fastai learner for two domains by a recipe; `learn.fit_flat_lin(n)` is the paper's schedule."
-    r, cbs = recipe if isinstance(recipe, Recipe) else find_recipe(recipe), [*L(cbs)]
-    nets = [new_generator(r, filters, blocks) for _ in 'AB'] + [patch_discriminator(filters=d_filters, layers=d_layers) for _ in 'AB']
-    match_generators(dls, *nets[:2])
+    r = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    cbs = [*L(cbs)]
+    generators = [new_generator(r, filters, blocks) for _ in 'AB']
+    discriminators = [patch_discriminator(filters=d_filters, layers=d_layers) for _ in 'AB']
+    match_generators(dls, *generators)
+    nets = generators + discriminators
     if r.nce: return fastcut_learner(dls, *nets, nce=r.nce, lr=r.lr, cbs=cbs)
     if r.answers and classifier is None:
         raise UserError(f"{r.name} keeps the answers of a classifier: give one, and the domain it was trained on.")

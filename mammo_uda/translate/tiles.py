@@ -50,9 +50,10 @@ def fixed_norms(
     "Layers whose instance norms take mean and variance from their buffers."
     layers = copy.deepcopy(layers)
     device = next(layers.parameters()).device
+    def fixed(norm): return nn.BatchNorm2d(norm.num_features, norm.eps, affine=False).to(device)
     for m in list(layers.modules()):
         for name, norm in list(m.named_children()):
-            if isinstance(norm, nn.InstanceNorm2d): setattr(m, name, nn.BatchNorm2d(norm.num_features, norm.eps, affine=False).to(device))
+            if isinstance(norm, nn.InstanceNorm2d): setattr(m, name, fixed(norm))
     return layers.eval()
 
 # %% ../../nbs/translate/tiles.ipynb #313891ef
@@ -72,7 +73,8 @@ class Tiled(nn.Module):
 
     def tiles(self, x: torch.Tensor):
         "Rows and columns of each tile: what it keeps, what it sees, what it keeps of what it sees."
-        return [list(zip(rows, cols)) for rows in spans(x.shape[2], self.core, self.halo) for cols in spans(x.shape[3], self.core, self.halo)]
+        down, across = [spans(length, self.core, self.halo) for length in x.shape[2:]]
+        return [list(zip(rows, cols)) for rows in down for cols in across]
 
     def learn(self, norm: nn.Module, x: torch.Tensor):
         "Gives a norm the statistics of the whole image; the norms before it have theirs."
@@ -89,7 +91,8 @@ class Tiled(nn.Module):
                 try: self.layers(x[..., *seen])
                 except Enough: pass
         mean, square = total[1:]/total[0]
-        norm.running_mean.copy_(mean); norm.running_var.copy_(square - mean**2)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(square - mean**2)
 
     def forward(self, x: torch.Tensor):
         for m in self.layers.modules():
@@ -104,8 +107,7 @@ def with_tiles(
     tile: int, # px a side
 ) -> nn.Module: # takes one image at a time
     "A generator whose layers work in tiles."
-    tiled = copy.copy(net)
-    tiled._modules = dict(net._modules)
+    tiled = copy.deepcopy(net)
     tiled.layers = Tiled(net.layers, tile)
     return tiled
 
@@ -129,8 +131,9 @@ def tile_side(
     "The largest tile that fits."
     side = int((gib/gib_needed(net, (1,1)))**.5)//GRID*GRID
     least = 2*reach(net.layers) + 32
-    if side < least: raise UserError(f"gib={gib:g} is too little for a tile of this translator: give at least {gib_needed(net, (least,least)):.2g}.")
-    return side
+    if side >= least: return side
+    needed = gib_needed(net, (least, least))
+    raise UserError(f"gib={gib:g} is too little for a tile of this translator: give at least {needed:.2g}.")
 
 def bounded(
     net: nn.Module, # generator
@@ -139,6 +142,8 @@ def bounded(
 ) -> torch.Tensor: # as `x`
     "Images through a generator: as many at once as fit, or one by one in tiles where one is too large."
     need = gib_needed(net, x.shape[2:])
-    if need <= gib: return torch.cat([net(images) for images in x.split(min(32, int(gib/need)) if need else 32)])
+    if need <= gib:
+        at_once = min(32, int(gib/need)) if need else 32
+        return torch.cat([net(images) for images in x.split(at_once)])
     tiled = with_tiles(net, tile_side(net, gib))
     return torch.cat([tiled(image) for image in x.split(1)])

@@ -1,4 +1,4 @@
-"""Is the training going well? What a Cycle-GAN's translations look like after each epoch, in numbers that need no label, and when to stop
+"""Is a training going well? How its translations look after each epoch, in numbers without a label; when to stop
 
 Docs: https://mammo-uda.github.io/mammo_uda/translate/watch.html.md"""
 
@@ -106,10 +106,13 @@ def told_apart(
     real: np.ndarray, synthesised: np.ndarray, # float [N, S, S], background 0
 ) -> float: # 0..1
     "auROC of a small classifier of patches, real against synthesised."
-    halves = list(zip(*[[descriptors(breast_squares(half)) for half in np.array_split(images, 2)] for images in (real, synthesised)]))
+    def described(images): return [descriptors(breast_squares(half)) for half in np.array_split(images, 2)]
+    halves = list(zip(described(real), described(synthesised)))
     if not all(len(d) for half in halves for d in half): return .5 # breasts too small to hold a patch
-    sets = [(np.concatenate(half), np.repeat([0, 1], [len(d) for d in half])) for half in halves]
-    def auroc(train, test): return roc_auc_score(test[1], make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(*train).decision_function(test[0]))
+    sets = [(np.concatenate(half), np.repeat([0, 1], list(map(len, half)))) for half in halves]
+    def auroc(train, test):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(*train)
+        return roc_auc_score(test[1], model.decision_function(test[0]))
     return float((auroc(*sets) + auroc(*sets[::-1]))/2)
 
 # %% ../../nbs/translate/watch.ipynb #812ab5a0
@@ -118,12 +121,17 @@ def spread(
     real: np.ndarray, # images of the target
 ) -> float: # 1 = as real ones
     "Contrast inside the breast, relative to real images."
-    y, real = [np.median([image[image > 0].std(dtype=float) for image in images]) for images in (y, real)]
-    return float(y/real)
+    def typical(images): return np.median([image[image > 0].std(dtype=float) for image in images])
+    return float(typical(y)/typical(real))
 
 # %% ../../nbs/translate/watch.ipynb #8cdfb06e
-PANELS = dict(change=('Change', 0), tones=('Distance of tones', 0), spectrum=('Distance of spectra', 0),
-              told_apart=('Told from real (auROC)', .5), agreement=('Agreement with input', 0), spread=('Contrast, as share of real', 1))
+PANELS = dict( # measure -> title, and where to draw a line
+    change=('Change', 0),
+    tones=('Distance of tones', 0),
+    spectrum=('Distance of spectra', 0),
+    told_apart=('Told from real (auROC)', .5),
+    agreement=('Agreement with input', 0),
+    spread=('Contrast, as share of real', 1))
 
 # %% ../../nbs/translate/watch.ipynb #2c3bdd9c
 def look(
@@ -145,8 +153,12 @@ def fault(
 ) -> str: # what is wrong and what to change; empty if nothing is
     "Why a training had better stop."
     if np.isnan(y).any(): return "is not a number any more: lower the learning rate, or look for broken images"
-    if (kept := spread(y, real)) < .1: return f"has collapsed to {kept:.0%} of the contrast of real images: lower the learning rate, or give the cycle more weight"
-    if settled and (r := agreement(x, y)) < 0: return f"turns the contrast round (correlation {r:.2f}): train with another seed, or by a recipe that starts from matched tones, such as 'uda'"
+    if (kept := spread(y, real)) < .1:
+        return (f"has collapsed to {kept:.0%} of the contrast of real images: "
+                "lower the learning rate, or give the cycle more weight")
+    if settled and (r := agreement(x, y)) < 0:
+        return (f"turns the contrast round (correlation {r:.2f}): "
+                "train with another seed, or by a recipe that starts from matched tones, such as 'uda'")
     return ''
 
 # %% ../../nbs/translate/watch.ipynb #70cd25a1
@@ -167,8 +179,9 @@ def translated(
 ) -> np.ndarray: # float32 [N, S, S], as from `in_breast`; what is not finite is not a number
     "What a generator makes of images."
     device = next(net.parameters()).device
-    with at_rest(net): y = torch.cat([net(batch.to(device)).cpu() for batch in (torch.from_numpy(x)[:,None]*2-1).split(16)])
-    return in_breast(((y[:,0]+1)/2).where(y[:,0].isfinite(), torch.nan).numpy(), x)
+    batches = (torch.from_numpy(x)[:,None]*2-1).split(16)
+    with at_rest(net): y = torch.cat([net(batch.to(device)).cpu() for batch in batches])[:,0]
+    return in_breast(((y+1)/2).where(y.isfinite(), torch.nan).numpy(), x)
 
 # %% ../../nbs/translate/watch.ipynb #9b840f90
 def sample_images(
@@ -201,16 +214,22 @@ class Watch(Callback):
         return [(f'{a}-{b}', xa, xb, self.model.G_AB), (f'{b}-{a}', xb, xa, self.model.G_BA)]
 
     def after_train(self):
-        epoch, seen = self.epoch+1, [(way, x, translated(G, x), real) for way, x, real, G in self.ways()]
-        settled = epoch*self.n_iter >= self.settle
-        faults = [f"the translation {way} {wrong}" for way, *images in seen if (wrong := fault(*images, settled))] or broken_weights(self.model)
+        epoch = self.epoch+1
+        seen = [(way, x, translated(G, x), real) for way, x, real, G in self.ways()]
+        faults = self.faults(seen, settled=epoch*self.n_iter >= self.settle) or broken_weights(self.model)
         if faults or epoch % self.every == 0: self.write(epoch, seen)
         if faults: raise UserError(f"Training stopped after epoch {epoch}, which was not kept: {faults[0]}.")
 
+    def faults(self, seen: list, settled: bool):
+        "What is wrong with the translations, in words."
+        found = [(way, fault(*images, settled)) for way, *images in seen]
+        return [f"the translation {way} {wrong}" for way, wrong in found if wrong]
+
     def write(self, epoch: int, seen: list):
-        old = pd.read_csv(self.path).query('epoch < @epoch').to_dict('records') if Path(self.path).exists() else []
-        if not old: old = [dict(epoch=0, way=way, **look(x, x, real)) for way, x, real, _ in self.ways()]
-        rows = [*old, *[dict(epoch=epoch, way=way, **look(*images)) for way, *images in seen]]
+        rows = []
+        if Path(self.path).exists(): rows = pd.read_csv(self.path).query('epoch < @epoch').to_dict('records')
+        if not rows: rows = [dict(epoch=0, way=way, **look(x, x, real)) for way, x, real, _ in self.ways()]
+        rows += [dict(epoch=epoch, way=way, **look(*images)) for way, *images in seen]
         write_whole(self.path, pd.DataFrame(rows).to_csv(index=False, float_format='%.6g', na_rep='nan'))
 
 # %% ../../nbs/translate/watch.ipynb #2d93e1ce
@@ -218,15 +237,18 @@ def broken_weights(
     net: nn.Module, # any network
 ) -> list: # of one text, or of none
     "The first weights that are not finite numbers."
-    bad = (name for name, value in net.state_dict().items() if not value.isfinite().all())
-    return [f"the weights {name} are not finite numbers: lower the learning rate, or look for broken images" for name in bad][:1]
+    for name, value in net.state_dict().items():
+        if not value.isfinite().all():
+            return [f"the weights {name} are not finite numbers: lower the learning rate, or look for broken images"]
+    return []
 
 # %% ../../nbs/translate/watch.ipynb #7e8780d0
 def draw_watch(
     table: pd.DataFrame, # what `Watch` wrote
 ) -> Figure: # a panel a measure
     "The measures over the epochs, both ways."
-    fig, table = Figure(figsize=(7.5, 4), dpi=60, layout='constrained'), table.reindex(columns=['epoch', 'way', *PANELS])
+    table = table.reindex(columns=['epoch', 'way', *PANELS])
+    fig = Figure(figsize=(7.5, 4), dpi=60, layout='constrained')
     for ax, (name, (title, mark)) in zip(fig.subplots(2, 3).flat, PANELS.items()):
         ax.axhline(mark, color='grey', linestyle=':')
         for way, rows in table.groupby('way', sort=False): ax.plot(rows.epoch, rows[name], marker='.', label=way)

@@ -87,7 +87,8 @@ def _connect(self: Browser):
 def _choose(self: Browser):
     "Find the images that are asked for and show the first"
     keep = rows_where(self.index, **chosen(self.menus))
-    if (self.least.value, self.most.value) != (0, 1): keep &= self.index.prob.between(self.least.value, self.most.value).to_numpy()
+    limits = self.least.value, self.most.value
+    if limits != (0, 1): keep &= self.index.prob.between(*limits).to_numpy()
     self.rows = np.flatnonzero(keep)
     self.page.value, self.page.max = 1, max(len(self.rows), 1)
     self._show()
@@ -154,6 +155,8 @@ def save(self: Browser,
     if not len(self.rows): raise UserError("There is no such image to save: choose other filters.")
     def image(i):
         row = self.index.iloc[i]
-        return dict(src=data_uri(jpeg(windowed(self.store[i])), 'jpeg'), text=row_text(row), outline=lesion_outline(row, self.store.size))
-    data = dict(images=[image(i) for i in evenly(self.rows, n)], level=self.greys.level.value, width=self.greys.width.value)
+        picture = data_uri(jpeg(windowed(self.store[i])), 'jpeg')
+        return dict(src=picture, text=row_text(row), outline=lesion_outline(row, self.store.size))
+    images = [image(i) for i in evenly(self.rows, n)]
+    data = dict(images=images, level=self.greys.level.value, width=self.greys.width.value)
     return write_whole(path, twin_page(f"Images: {', '.join(self.index.domain.unique())}", _TWIN, data))

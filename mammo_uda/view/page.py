@@ -28,9 +28,11 @@ def _json(data):
 
 # %% ../../nbs/view/page.ipynb #3473eb66
 _CSS = """img{display:block;border-radius:0}button,input,select{font:inherit;accent-color:#06c}
-.row{display:flex;flex-wrap:wrap;gap:.5em 1.5em;align-items:center;margin:.7em 0}.row label{display:flex;gap:.5em;align-items:center}
+.row{display:flex;flex-wrap:wrap;gap:.5em 1.5em;align-items:center;margin:.7em 0}
+.row label{display:flex;gap:.5em;align-items:center}
 figure{margin:0}figcaption{font-size:.9em}:focus-visible{outline:3px solid #06c;outline-offset:2px}
-.warning{border-left:4px solid #c60;padding-left:1em}.warning:empty{display:none}.limits{margin-top:3em;font-size:.85em}"""
+.warning{border-left:4px solid #c60;padding-left:1em}.warning:empty{display:none}
+.limits{margin-top:3em;font-size:.85em}"""
 
 # %% ../../nbs/view/page.ipynb #f82a7924
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -44,7 +46,8 @@ def _small_enough(page):
     "The page, unless it is too large"
     size = len(page.encode())
     if size < LARGEST: return page
-    raise UserError(f"The page would have {size/1e6:.1f} MB, and {LARGEST/1e6:g} are allowed: show fewer or smaller images.")
+    raise UserError(f"The page would have {size/1e6:.1f} MB, and {LARGEST/1e6:g} are allowed: "
+                    "show fewer or smaller images.")
 
 # %% ../../nbs/view/page.ipynb #484f796c
 def standalone_page(
@@ -56,8 +59,9 @@ def standalone_page(
 ) -> str:                # HTML, less than `LARGEST` bytes
     "A page with pictures, data and script inside"
     read = "const data = JSON.parse(document.getElementById('data').textContent);"
-    scripts = f'<script type="application/json" id="data">{_json(data)}</script><script>"use strict";{read}\n{script}</script>'
-    return _small_enough(html_page(title, f'{body}<p class="limits">{LIMITS}</p>{scripts}', f'{_HEAD}<style>{style}</style>', _POLICY))
+    stored = f'<script type="application/json" id="data">{_json(data)}</script>'
+    whole = f'{body}<p class="limits">{LIMITS}</p>{stored}<script>"use strict";{read}\n{script}</script>'
+    return _small_enough(html_page(title, whole, f'{_HEAD}<style>{style}</style>', _POLICY))
 
 # %% ../../nbs/view/page.ipynb #4de43f5c
 def in_frame(
@@ -65,4 +69,6 @@ def in_frame(
     height: int = 500, # px
 ) -> HTML:
     "A page as the output of a cell"
-    return HTML(f'<div><iframe srcdoc="{html.escape(page)}" title="A page of its own" style="width:100%;height:{height}px;border:0"></iframe></div>')
+    style = f'width:100%;height:{height}px;border:0'
+    frame = f'<iframe srcdoc="{html.escape(page)}" title="A page of its own" style="{style}"></iframe>'
+    return HTML(f'<div>{frame}</div>')

@@ -41,8 +41,10 @@ _SLIDER = """function slider(description, range, changed) {
 
 # %% ../../nbs/view/parts.ipynb #3eaa183f
 _PICTURE = """function picture(caption, side, dragged) {
-  const img = make('img', {decoding: 'sync', draggable: false}), stage = make('div', {className: 'mu-stage'}, img);
-  const box = make('div', {className: 'mu-box'}, stage), text = make('figcaption', {textContent: caption, ariaLive: 'polite'});
+  const img = make('img', {decoding: 'sync', draggable: false});
+  const stage = make('div', {className: 'mu-stage'}, img);
+  const box = make('div', {className: 'mu-box'}, stage);
+  const text = make('figcaption', {textContent: caption, ariaLive: 'polite'});
   const whole = make('figure', {className: 'mu-picture'}, text, box);
   stage.insertAdjacentHTML('beforeend', '<svg viewBox="0 0 1 1" aria-hidden="true"><path/></svg>');
   whole.style.width = side + 'px';
@@ -64,12 +66,14 @@ _PICTURE = """function picture(caption, side, dragged) {
   return whole;
 }"""
 
-_CSS = """.mu-slider{display:inline-flex;padding:3px 0;gap:.5em;align-items:center;color:var(--jp-ui-font-color1,inherit)}
+_CSS = """
+.mu-slider{display:inline-flex;padding:3px 0;gap:.5em;align-items:center;color:var(--jp-ui-font-color1,inherit)}
 .mu-slider output{min-width:2.5em;font-variant-numeric:tabular-nums}.mu-slider input{width:11em}
 .mu-picture{margin:0 .5em .5em 0;max-width:100%;color:var(--jp-ui-font-color1,inherit)}
 .mu-picture figcaption{min-height:1.5em}
 .mu-box{overflow:auto;aspect-ratio:1;background:#000;border-radius:4px}.mu-stage{position:relative}
-.mu-stage img{display:block;width:100%;max-width:none;aspect-ratio:1;object-fit:contain;touch-action:pan-y;cursor:crosshair}
+.mu-stage img{display:block;width:100%;max-width:none;aspect-ratio:1;object-fit:contain}
+.mu-stage img{touch-action:pan-y;cursor:crosshair}
 .mu-stage svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none}
 .mu-stage path{fill:none;stroke:#ffb000;stroke-width:1.5px;vector-effect:non-scaling-stroke}
 .mu-box:focus-visible,.mu-slider input:focus-visible{outline:3px solid #06c;outline-offset:2px}"""
@@ -79,7 +83,8 @@ class Slider(AnyWidget):
     "A slider that a screen reader can name"
     _esm = _MAKE + _SLIDER + """
 export default {render({model, el}) {
-  const range = () => ({min: model.get('min'), max: model.get('max'), step: model.get('step'), value: model.get('value')});
+  const names = ['min', 'max', 'step', 'value'];
+  const range = () => Object.fromEntries(names.map(name => [name, model.get(name)]));
   const it = slider(model.get('description'), range(), value => { model.set('value', value); model.save_changes(); });
   model.on('change', () => it.set(range()));
   el.append(it);
@@ -122,7 +127,8 @@ export default {render({model, el}) {
 # %% ../../nbs/view/parts.ipynb #263758dd
 class _Keys(AnyWidget):
     _esm = """export default {render({el}) {
-  requestAnimationFrame(() => el.parentElement.addEventListener('focusin', e => { e.target.dataset.lmSuppressShortcuts = true; }));
+  const keep = e => { e.target.dataset.lmSuppressShortcuts = true; };
+  requestAnimationFrame(() => el.parentElement.addEventListener('focusin', keep));
 }}"""
 
 class Viewer(VBox):
@@ -168,9 +174,12 @@ def filter_menus(
     names: list,   # of columns
 ) -> dict:         # name to `Dropdown`
     "Menus of the values found in columns, with `all` first"
-    found = {name: sorted({v for index in indexes if name in index for v in index[name].dropna()}) for name in names}
-    return {name: menu(name, [('all', ALL)] + [(_WORDS.get(name, {}).get(v, str(v)), v) for v in values])
-            for name, values in found.items() if values}
+    def options(name):
+        columns = [index[name].dropna() for index in indexes if name in index]
+        words = _WORDS.get(name, {})
+        return [(words.get(v, str(v)), v) for v in sorted(set().union(*columns))]
+    found = {name: options(name) for name in names}
+    return {name: menu(name, [('all', ALL), *pairs]) for name, pairs in found.items() if pairs}
 
 def chosen(
     menus: dict, # from `filter_menus`
@@ -189,8 +198,10 @@ def on_change(
 # %% ../../nbs/view/parts.ipynb #ee8024b9
 _GREYS = """function greys(level, width) {
   const channels = 'RGB'.replace(/./g, c => `<feFunc${c} type="linear"/>`);
-  document.body.insertAdjacentHTML('beforeend', '<svg width="0" height="0" aria-hidden="true" style="position:absolute">' +
-    `<filter id="greys" color-interpolation-filters="sRGB"><feComponentTransfer>${channels}</feComponentTransfer></filter></svg>`);
+  const transfer = `<feComponentTransfer>${channels}</feComponentTransfer>`;
+  const filter = `<filter id="greys" color-interpolation-filters="sRGB">${transfer}</filter>`;
+  const hidden = 'width="0" height="0" aria-hidden="true" style="position:absolute"';
+  document.body.insertAdjacentHTML('beforeend', `<svg ${hidden}>${filter}</svg>`);
   const stretch = () => document.querySelectorAll('#greys [type]').forEach(o => {
     o.setAttribute('slope', 1/width);
     o.setAttribute('intercept', 0.5 - level/width);

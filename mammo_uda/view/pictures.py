@@ -76,5 +76,6 @@ def outline(
     mask: np.ndarray, # bool [size,size]
 ) -> str:             # the `d` of an SVG path, 0..1; empty where the mask is
     "The edge of a mask as a path"
-    rings = [(ring[:, ::-1] - 0.5)/len(mask) for ring in find_contours(np.pad(mask, 1).astype(float), 0.5)]
-    return ''.join('M' + 'L'.join(f'{x:.4f} {y:.4f}' for x, y in ring) + 'Z' for ring in rings)
+    def path(ring): return 'M' + 'L'.join(f'{x:.4f} {y:.4f}' for x, y in ring) + 'Z'
+    rings = find_contours(np.pad(mask, 1).astype(float), 0.5)
+    return ''.join(path((ring[:, ::-1] - 0.5)/len(mask)) for ring in rings)

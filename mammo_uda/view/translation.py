@@ -18,7 +18,7 @@ from ..core.files import UserError, write_whole
 from ..data.dataset import rows_where
 from ..experiment.report import Triplets, read_manifest
 from ..experiment.trainings import open_sample, sample_files
-from ..translate.audit import beside, blob, contrast, spot
+from ..translate.audit import beside, blob, contrast, strongest_change
 from .browser import evenly, row_text
 from .page import data_uri
 from .parts import WRAP, Picture, Slider, Viewer, WindowLevel, chosen, filter_menus, menu, on_change, twin_page
@@ -43,7 +43,7 @@ def warning(
 ) -> str:                    # empty where nothing was found
     "What a reader should look at in a translation"
     real, synthesised = small(real), small(synthesised)
-    if answer is None: return 'Changed in one spot as strongly as a lesion would: look closely.' if spot(synthesised, real) > LESION else ''
+    if answer is None: return 'Changed in one spot as strongly as a lesion would: look closely.' if strongest_change(synthesised, real) > LESION else ''
     truth, lesion = [small(o) for o in answer]
     lesion = lesion > lesion.max()/2
     if lesion.any(): return 'Lesion lost: less than half of its contrast is left.' if contrast(synthesised, lesion) < contrast(truth, lesion)/2 else ''
