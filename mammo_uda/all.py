@@ -8,8 +8,8 @@ from mammo_uda.data.sets import SETS
 from mammo_uda.data.store import PixelStore, build_store, to_uint16, write_store
 from mammo_uda.data.ingest import ingest_notes, read_set
 from mammo_uda.data.describe import describe, near_duplicates, shortcuts, split_leaks
-from mammo_uda.data.phantom import (DOMAINS, SIDES, VIEWS, acquire, anatomy, draw_patient, expose, known_answer, outline,
-                                    phantom_index, phantom_store)
+from mammo_uda.data.phantom import (DOMAINS, SIDES, VIEWS, acquire, anatomy, draw_patient, expose, known_answer,
+                                    outline, phantom_index, phantom_store)
 from mammo_uda.data.blocks import MammogramBlock, labelled_dls, mammogram_augment, shots, unpaired_dls
 from mammo_uda.translate.networks import MatchedStart, match_look, radial_power
 from mammo_uda.translate.cyclegan import SampleGrid
@@ -32,7 +32,8 @@ from mammo_uda.experiment.methods import METHODS, Method
 from mammo_uda.experiment.sources import Domain
 from mammo_uda.experiment.settings import PRESETS
 from mammo_uda.experiment.table1 import run_table1
-from mammo_uda.experiment.adapt import Adapted, adapt
+from mammo_uda.experiment.adapt import adapt
+from mammo_uda.experiment.adapted import Adapted
 from mammo_uda.experiment.report import Triplets, make_report, read_manifest, run_table
 from mammo_uda.experiment.audit import audit_run
 from mammo_uda.experiment.trainings import Training, read_training, training_folders

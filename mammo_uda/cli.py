@@ -105,9 +105,9 @@ def table1(
         from mammo_uda.experiment.table1 import run_table1
         from mammo_uda.view.twins import write_twins
         out = out or Path('runs')/name
-        table = run_table1(film=film, digital=digital, domains=named_paths(domain), domain_by=domain_by,
-                           preset=name, size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch), methods=split_names(methods),
-                           weights=weights, device=device, workers=workers, out=out)
+        table = run_table1(film=film, digital=digital, domains=named_paths(domain), domain_by=domain_by, preset=name,
+                           size=size, seeds=seeds, data_seed=data_seed, arch=split_names(arch),
+                           methods=split_names(methods), weights=weights, device=device, workers=workers, out=out)
         rich.print(table)
         write_twins(out)
 

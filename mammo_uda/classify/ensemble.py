@@ -53,7 +53,8 @@ def load_ensemble(
     folders, threshold = read_ensemble(folder)
     loaded = [load_classifier(o, device) for o in folders]
     sizes = {about['size'] for _, about in loaded}
-    if len(sizes) > 1: raise UserError(f"The classifiers in {folder} want images of different sizes: they are no ensemble.")
+    if len(sizes) > 1:
+        raise UserError(f"The classifiers in {folder} want images of different sizes: they are no ensemble.")
     return [net for net, _ in loaded], *sizes, threshold
 
 # %% ../../nbs/classify/ensemble.ipynb #202338c9

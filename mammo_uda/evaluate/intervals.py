@@ -1,4 +1,4 @@
-"""What the auROCs of several trainings amount to: means and intervals, the loss of crossing domains, what a method wins back
+"""What the auROCs of several trainings amount to: means, intervals, the loss of crossing domains, what is won back
 
 Docs: https://mammo-uda.github.io/mammo_uda/evaluate/intervals.html.md"""
 

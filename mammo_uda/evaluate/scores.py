@@ -100,7 +100,8 @@ def write_scores(
 
 # %% ../../nbs/evaluate/scores.ipynb #6742b7c2
 SCORES = dict(image_id=TITLE, patient=TITLE, test_domain=NAME, train_domain=NAME, target_domain=NAME,
-              method=NAME, arch=NAME, label=one_of(0, 1), logit=number(-1e9, 1e9), prob=number(0, 1), seed=whole(0, 2**32))
+              method=NAME, arch=NAME, seed=whole(0, 2**32), label=one_of(0, 1), logit=number(-1e9, 1e9),
+              prob=number(0, 1))
 
 # %% ../../nbs/evaluate/scores.ipynb #142beff2
 def read_scores(
@@ -117,7 +118,8 @@ def read_scores(
 def _auroc(cell, rows):
     "One row of `auroc_by_cell`"
     if rows.label.nunique() < 2:
-        raise UserError(f"the test images of the cell ({', '.join(map(str, cell))}) all have label {rows.label.iloc[0]}: "
+        name = ', '.join(map(str, cell))
+        raise UserError(f"the test images of the cell ({name}) all have label {rows.label.iloc[0]}: "
                         "auROC needs positives and negatives.")
     return (*cell, roc_auc_score(rows.label, rows.logit), len(rows), rows.patient.nunique())
 

@@ -49,8 +49,9 @@ _FIGURES = {('digital', 'film'): [(0.516, 0.004), (0.601, 0.005), (0.624, 0.004)
             ('film', 'digital'): [(0.491, 0.007), (0.578, 0.002), (0.565, 0.002), (0.674, 0.003)],
             ('film', 'film'): [(0.673, 0.015), (0.653, 0.024), (0.762, 0.008), (0.759, 0.012)]}
 
-PAPER = pd.DataFrame([(*row, *column, *figures) for row, line in _FIGURES.items() for column, figures in zip(_COLUMNS, line)],
-                     columns=[*PLACE, 'mean', 'half_width'])
+_CELLS = [(*row, *column, *figures) for row, line in _FIGURES.items() for column, figures in zip(_COLUMNS, line)]
+
+PAPER = pd.DataFrame(_CELLS, columns=[*PLACE, 'mean', 'half_width'])
 
 # %% ../../nbs/evaluate/table1.ipynb #14727c6e
 def text_grid(
@@ -136,7 +137,8 @@ def _method_lines(method, s):
     if s['share_won_back'] is not None: yield f"{method} wins back {s['share_won_back']:.2f} of that loss."
     if p['n']:
         text = show_interval(p['mean'], p['half_width'], p['n'])
-        yield f"Paired difference {method} - baseline abroad, per seed: {text}" + (f" (n = {p['n']} seeds)." if p['n']>1 else '.')
+        seeds = f" (n = {p['n']} seeds)" if p['n'] > 1 else ''
+        yield f"Paired difference {method} - baseline abroad, per seed: {text}{seeds}."
     if home:
         each = ', '.join(f"{h['test_domain']} {h['arch']} {h['change']:+.3f}" for h in home)
         yield f"At home {method} moves by at most {max(abs(h['change']) for h in home):.3f} ({each})."
@@ -192,7 +194,8 @@ _STYLE = """<style>.table1{overflow-x:auto}.table1 table{border-collapse:collaps
 @media(max-width:700px){.table1 tr>:nth-child(-n+2){position:sticky;left:0;z-index:1}
 .table1 tr>:nth-child(-n+2){background:var(--jp-layout-color0,var(--color-background-primary,Canvas))}
 .table1 tr>:nth-child(2){left:4.5em}}
-.table1 .paper{opacity:.65;font-style:italic}.table1 p{max-width:60em;margin:.4em 0;line-height:1.4;text-align:left}</style>"""
+.table1 .paper{opacity:.65;font-style:italic}
+.table1 p{max-width:60em;margin:.4em 0;line-height:1.4;text-align:left}</style>"""
 
 def _html_row(tag, texts, n_ours):
     "Cells of one row; those after the first `n_ours` are the paper's"

@@ -1,4 +1,4 @@
-"""What the translators of a run do to images: answers that a classifier changes, lesions lost and invented, the most changed pictures
+"""What a run's translators do: answers that a classifier changes, lesions lost and invented, the most changed images
 
 Docs: https://mammo-uda.github.io/mammo_uda/experiment/audit.html.md"""
 
@@ -138,12 +138,12 @@ EXPLAINED = dict(
     answers="How often a classifier of the source, which had no part in the translation, changes its answer: after the "
             "translation, which includes the gap between the domains, and after the way there and back. "
             "By class (1 is positive).",
-    known="On phantoms whose right translation is known: mean absolute error and structural similarity inside the breast, "
-          "share of the lesions' contrast that is kept, share of lesions with less than half of it left, share of healthy "
-          "breasts with a spot half as strong as a mass. Beside them the untranslated images, and the right answer "
-          "acquired a second time.",
-    unasked="Nobody could be asked about these translations, since every baseline classifier of their source in this run "
-            "grew from the start that they were learned with; a run of more seeds has others:",
+    known="On phantoms whose right translation is known: mean absolute error and structural similarity inside the "
+          "breast, share of the lesions' contrast that is kept, share of lesions with less than half of it left, share "
+          "of healthy breasts with a spot half as strong as a mass. Beside them the untranslated images, and the right "
+          "answer acquired a second time.",
+    unasked="Nobody could be asked about these translations, since every baseline classifier of their source in this "
+            "run grew from the start that they were learned with; a run of more seeds has others:",
     pictures="Source, translation, and back. In the last row the difference, once tones are matched: "
              "red was added, blue taken away.")
 

@@ -121,7 +121,8 @@ class Triplets:
         self.at = pd.concat(at, axis=1, join='inner').values
         if len({o.size for o in self.stores}) > 1 or not len(self.at):
             names = ', '.join(o.folder.name for o in self.stores)
-            raise UserError(f"The stores {names} of {run} do not belong together: they have no image in common, or not one size.")
+            raise UserError(f"The stores {names} of {run} do not belong together: they have no image in common, "
+                            "or not one size.")
         self.index = self.stores[0].index.iloc[self.at[:, 0]].reset_index(drop=True)
 
     def __len__(self): return len(self.at)
@@ -204,7 +205,8 @@ def html_page(
             f'<title>{html.escape(title)}</title><style>{_CSS}</style>{head}</head><body>{body}</body></html>\n')
 
 # %% ../../nbs/experiment/report.ipynb #81a01589
-LIMITS = """For research only. This is not a medical device: nothing here may be used to diagnose, screen or treat anyone.
+LIMITS = """For research only. This is not a medical device: nothing here may be used to diagnose, screen or treat
+anyone.
 The intervals cover the randomness of training, not of patients. An auROC measured on these images says little about
 images of other machines, other hospitals or other people. Synthesised images are made by a network, which may add or
 remove findings: never read them as mammograms."""
@@ -237,7 +239,8 @@ def _pages(run):
     "Pages that a run may have, and what is on them"
     ways = {twin_page(o): f"{o['domain']} as {o['to']}" for o in read_manifest(run)['translations']}
     return {'table1-cells.html': 'What is behind each cell of the table'} | ways | {
-        'trainings.html': 'How the Cycle-GANs were trained', 'audit.html': 'Audit: does the translation keep the diagnosis?'}
+        'trainings.html': 'How the Cycle-GANs were trained',
+        'audit.html': 'Audit: does the translation keep the diagnosis?'}
 
 def _closer(run):
     "Links to pages that show more"

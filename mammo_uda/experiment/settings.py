@@ -90,7 +90,7 @@ def check_start(
 
 # %% ../../nbs/experiment/settings.ipynb #aa77d799
 LAYOUT = 3 # of a run's folder
-ABLE = dict(imagenet=['alexnet','resnet50'], packaged=['efficientnet_lite0_probe']) # what weights are for, if none is named
+ABLE = dict(imagenet=['alexnet','resnet50'], packaged=['efficientnet_lite0_probe']) # whom weights are for
 
 def choose_size(
     size: int, # px asked for, or None

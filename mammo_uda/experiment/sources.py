@@ -126,14 +126,18 @@ def check_domains(
 ) -> dict: # name to `domain_key`, None for phantoms
     "Refuse domains that no run can use."
     names = [d.name for d in domains]
-    if len(names) < 2: raise UserError(f"A run needs at least two domains, and has {len(names)}: name them with --domain.")
-    if len(set(names)) < len(names): raise UserError(f"Two domains are named {max(names, key=names.count)}: rename one.")
+    if len(names) < 2:
+        raise UserError(f"A run needs at least two domains, and has {len(names)}: name them with --domain.")
+    if len(set(names)) < len(names):
+        raise UserError(f"Two domains are named {max(names, key=names.count)}: rename one.")
     own = [d for d in domains if d.path is not None]
     for d in own: check_images(d, size, labelled is None or d.name in labelled)
     keys = {d.name: domain_key(d) for d in own}
     for d in own:
         twin = next((o.name for o in own if o != d and keys[o.name] == keys[d.name]), None)
-        if twin: raise UserError(f"{d.name} and {twin} hold the same images, those of {d.path}: give the images of two domains.")
+        if twin:
+            raise UserError(f"{d.name} and {twin} hold the same images, those of {d.path}: "
+                            "give the images of two domains.")
     return {name: keys.get(name) for name in names}
 
 def check_images(

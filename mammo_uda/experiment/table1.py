@@ -98,7 +98,8 @@ def tell_rejected(
     store = PixelStore(step.folder(run))
     if store.rejected.empty: return
     first = f"row {store.rejected.row[0]}, {printable(store.rejected.reason[0])}"
-    console.print(Text(f"{step.name}: {len(store.rejected)} of {len(store.rejected)+len(store)} images could not be used; "
+    lost, every = len(store.rejected), len(store.rejected) + len(store)
+    console.print(Text(f"{step.name}: {lost} of {every} images could not be used; "
                        f"see rejected.csv. The first: {first}."))
 
 # %% ../../nbs/experiment/table1.ipynb #1417c4b6

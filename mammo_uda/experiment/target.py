@@ -25,7 +25,8 @@ def threshold_at(
 ) -> float: # a logit; what is above it counts as positive
     "The lowest threshold of a given specificity."
     negative = np.asarray(logits)[np.asarray(labels) == 0]
-    if not len(negative): raise UserError("No validation image of the source is negative, so no threshold can be chosen.")
+    if not len(negative):
+        raise UserError("No validation image of the source is negative, so no threshold can be chosen.")
     return float(np.quantile(negative, specificity, method='higher'))
 
 # %% ../../nbs/experiment/target.ipynb #4476951c
@@ -36,7 +37,9 @@ def score_shift(
     threshold: float, # a logit, from `threshold_at`
 ) -> pd.DataFrame: # images, quantiles of the scores, share above the threshold
     "Scores of several sets beside each other."
-    def row(values): return [len(values), *expit(np.quantile(values, QUANTILES)), (np.asarray(values) > threshold).mean()]
+    def row(values):
+        above = np.asarray(values) > threshold
+        return [len(values), *expit(np.quantile(values, QUANTILES)), above.mean()]
     columns = ['images', *(f'{q:.0%}' for q in QUANTILES), 'above']
     return pd.DataFrame([row(o) for o in logits.values()], columns=columns, index=list(logits))
 

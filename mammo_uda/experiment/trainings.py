@@ -61,7 +61,8 @@ def open_sample(
             if file.width*file.height > 2**26: raise ValueError('too large')
             return np.asarray(file.convert('L'))
     except Exception as e: # PIL has a different error for every kind of damage
-        raise UserError(f"A sample grid is damaged or not made by this program ({type(e).__name__}): remove it.") from None
+        why = f"is damaged or not made by this program ({type(e).__name__})"
+        raise UserError(f"A sample grid {why}: remove it.") from None
 
 # %% ../../nbs/experiment/trainings.ipynb #f586f757
 def _if_there(read, path, otherwise):

@@ -114,7 +114,8 @@ def table_html(
     return f'<div class="mu-cells"><table>{head}{"".join(rows)}</table></div>'
 
 # %% ../../nbs/view/table1.ipynb #578dbbbb
-_STYLE = """.mu-cells{overflow-x:auto;line-height:1.4;font-variant-numeric:tabular-nums;color:var(--jp-ui-font-color1,inherit)}
+_STYLE = """.mu-cells{overflow-x:auto;line-height:1.4;font-variant-numeric:tabular-nums}
+.mu-cells{color:var(--jp-ui-font-color1,inherit)}
 .mu-cells table{border-collapse:collapse}.mu-cells :is(td,th){padding:2px 5px;text-align:center;white-space:nowrap}
 .mu-cells th{font-weight:600}.mu-cells tr:first-child th{vertical-align:bottom}
 .mu-cells th:first-child{position:sticky;left:0;z-index:1}
