@@ -32,7 +32,8 @@ def read_set(
     "The images of a set, listed and checked"
     if kind not in KINDS: raise UserError(f"There is no kind of set named {kind}: choose from {', '.join(KINDS)}.")
     if labels and kind != 'dicom':
-        raise UserError("--labels is the CSV with the labels of DICOM files, for the kind dicom: leave it out for others.")
+        raise UserError("--labels is the CSV with the labels of DICOM files, for the kind dicom: "
+                        "leave it out for others.")
     if domain and not NAME.test(domain): raise UserError(f"--domain {domain!r} cannot be a name: give {NAME.words}.")
     if negatives and kind != 'ddsm': raise UserError("--negatives names volumes of DDSM: leave it out for other kinds.")
     if kind == 'csv': return Dataset.from_csv(source, domain or 'own')
