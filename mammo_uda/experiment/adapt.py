@@ -19,6 +19,7 @@ from ..core.checked import NAME, read_json
 from ..core.files import UserError
 from .adapted import ADAPTED, Adapted, Wanted, all_steps, wanted_key, write_adapted
 from .engine import check_platform, make_missing, run_lock
+from .needs import check_disk
 from .methods import LABELS, carried_to, find_method, own_method, recipe_of
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain
@@ -108,6 +109,7 @@ def adapt(
         claim_work(work, settings, given=run is not None)
         wanted = plan_adaptation(settings, source, target, file)
         if not found_done(out, wanted_key(wanted)):
+            print(check_disk(all_steps(wanted), work, workers), flush=True)
             make_missing(all_steps(wanted), work, workers, None, device)
             write_adapted(work, wanted, method, settings, out, device)
     get_console().print(Text(f"The classifier is in {out}, its page {out/'index.html'}; {work} may be removed."))

@@ -26,6 +26,7 @@ from ..data.store import PixelStore
 from ..evaluate.scores import read_scores, write_scores
 from ..evaluate.table1 import Table1
 from .methods import about_methods
+from .needs import check_disk
 from .report import make_report
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain, phantom_domains, split_domain
@@ -175,7 +176,9 @@ def run_table1(
     with run_lock(run):
         settings['precision'] = run_precision(run, settings['precision'])
         claim_folder(run, settings)
-        table = make_table(run, settings, plan(settings, named, file), workers, device)
+        steps = plan(settings, named, file)
+        print(check_disk(steps.scores, run, workers), flush=True)
+        table = make_table(run, settings, steps, workers, device)
         make_report(run)
     get_console().print(Text(f"The report is {run/'index.html'}"))
     return table

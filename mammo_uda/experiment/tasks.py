@@ -85,7 +85,7 @@ def train_gan(
     (out/'checkpoint.pt').unlink(missing_ok=True)
 
 # %% ../../nbs/experiment/tasks.ipynb #a07fdeec
-@version(1)
+@version(2)
 def synthesise(
     out: Path, # folder to fill
     progress: Callable, # called with (done, total)
