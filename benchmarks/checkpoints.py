@@ -7,7 +7,7 @@ from mammo_uda.classify.networks import make_net
 from mammo_uda.core.training import Resume, seed_all
 from mammo_uda.data.blocks import labelled_dls, shots, unpaired_dls
 from mammo_uda.data.phantom import DOMAINS, phantom_store
-from mammo_uda.experiment.table1 import PRESETS
+from mammo_uda.experiment.settings import PRESETS
 from mammo_uda.translate.recipes import translation_learner
 
 class Timed(Resume):

@@ -22,7 +22,7 @@ class MorePresets:
     "The command of the package, with a preset of several short epochs in every training"
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name != 'mammo_uda.experiment.table1': return None
+        if name != 'mammo_uda.experiment.settings': return None
         sys.meta_path.remove(cls)
         spec = find_spec(name)
         load = spec.loader.exec_module

@@ -9,7 +9,8 @@ import pandas as pd
 from mammo_uda.core.files import whole_folder
 from mammo_uda.data.phantom import DOMAINS, phantom_store
 from mammo_uda.core.values import as_json
-from mammo_uda.experiment.table1 import PRESETS, train_gan
+from mammo_uda.experiment.settings import PRESETS
+from mammo_uda.experiment.tasks import train_gan
 from mammo_uda.translate.recipes import find_recipe
 from mammo_uda.translate.audit import Audit
 from mammo_uda.translate.translator import load_translator
@@ -25,7 +26,7 @@ def trained(folder, shares, recipe, seed):
     path = folder/f'{recipe}-{shares[0]:.0%}-{shares[1]:.0%}-{seed}'
     if not path.exists():
         with whole_folder(path) as tmp:
-            train_gan(tmp, lambda done, total: None, *[store(folder, d, s) for d, s in zip(DOMAINS, shares)], recipe=as_json(find_recipe(recipe)), seed=seed, **PRESETS['default']['gan'])
+            train_gan(tmp, lambda done, total: None, *[store(folder, d, s) for d, s in zip(DOMAINS, shares)], domains=list(DOMAINS), recipe=as_json(find_recipe(recipe)), seed=seed, **PRESETS['default']['gan'])
     return path
 
 def marks(folder, recipe, shares, seed):

@@ -21,6 +21,7 @@ from mammo_uda.experiment.study import plan
 from mammo_uda.experiment.table1 import run_table1
 from mammo_uda.translate.recipes import RECIPES, Recipe
 from mammo_uda.view.twins import write_twins
+from values import SMALL, small
 
 REGISTRIES = dict(arch=ARCHS, recipe=RECIPES, method=METHODS)
 FIELDS = [(kind, name, f.name) for kind, values in REGISTRIES.items() for name, value in values.items() for f in fields(value)]
@@ -88,10 +89,8 @@ def test_a_folder_of_another_layout_is_refused(tmp_path):
 
 # --- who adds one
 
-def small(): return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
-
 def test_a_network_a_recipe_and_a_method_are_added_in_a_line_each(monkeypatch, tmp_path):
-    monkeypatch.setitem(ARCHS, 'small', Arch('a small one', small, epochs=1, cost=1.))
+    monkeypatch.setitem(ARCHS, 'small', SMALL)
     monkeypatch.setitem(RECIPES, 'light', Recipe('light', 'Cycle-GAN with a light cycle', cycle=1.))
     monkeypatch.setitem(METHODS, 'light-adabn', Method('light with other statistics', network='light', before='batchnorm'))
     table = run_table1(preset='tiny', arch=['small'], methods=['light', 'light-adabn'], out=tmp_path/'run')

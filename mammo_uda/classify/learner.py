@@ -140,12 +140,14 @@ def load_classifier(
     try:
         about = read_json(folder/'classifier.json', CLASSIFIER)
         new = (arch or known_arch(folder, about['arch'])).new
-        with torch.device('meta'): state = read_weights(new(), weights)
+        with torch.device('meta'): net = new()
+        state = read_weights(net, weights)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise UserError(f"{folder} holds no classifier ({Path(e.filename or weights).name} is missing): "
                         "pass a folder that a run wrote, such as steps/uda-resnet50-film-0-...") from None
     except ValueError as e: raise damaged(weights, e) from None
     except (RuntimeError, OSError, SafetensorError) as e: raise damaged(weights, type(e).__name__) from None
-    net = new()
-    net.load_state_dict(state)
+    own = {name for name, _ in net.named_buffers()} - state.keys() # what no file keeps is made anew
+    if own: net = new()
+    net.load_state_dict(state, assign=not own) # random weights of a large network take longer than reading it
     return net.to(pick_device(device), memory_format=torch.channels_last).eval(), about

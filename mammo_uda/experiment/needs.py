@@ -60,7 +60,7 @@ def kept_bytes(
     if task == 'keep_seen': return seen_bytes(step)
     if task in ('start_classifier', 'train_classifier', 'train_probe', 'adapt_batchnorm'):
         return 2*count_weights(step.config['arch'])
-    return 5_000_000
+    return 1_000_000
 
 def passing_bytes(
     step: Step,
