@@ -120,7 +120,7 @@ def test_stores_are_used_at_their_own_size(mixed):
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(needs.shutil, 'disk_usage', lambda path: SimpleNamespace(free=10**8))
-    with pytest.raises(UserError, match=r'needs about 0\.\d GB more, and the disk has 0\.1 GB: make room'):
+    with pytest.raises(UserError, match=r'needs about 1\.\d GB more, and the disk has 0\.1 GB: make room'):
         run_table1(preset='tiny', arch=['resnet50'], out=tmp_path/'run')
     assert not (tmp_path/'run'/'steps').exists()
 

@@ -9,6 +9,7 @@ __all__ = ['STEP_NAME', 'KEY', 'ATTEMPT', 'FUNCTION', 'RECORD', 'PATHS', 'DECLAR
            'function_of', 'held', 'is_held', 'Attempt', 'do_step', 'serve', 'main']
 
 # %% ../../nbs/experiment/work.ipynb #e8f2c794
+import gc
 import inspect
 import json
 import os
@@ -191,8 +192,8 @@ def _step_process(path, answers, *pipes):
         do_step(path)
         _answer(answers, whole=True)
     except UserError as e: _answer(answers, error=str(e))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, 5) # what is left at the end of a process may not hold up the run
+    for stream in (sys.stdout, sys.stderr): stream.flush()
+    os._exit(0) # Python's own end would copy and clear all that was imported: seconds, for nothing
 
 # %% ../../nbs/experiment/work.ipynb #1859c767
 def serve():
@@ -203,6 +204,7 @@ def serve():
         path = json.loads(line)
         with suppress(Exception): function_of(read_order(path))
         for stream in (sys.stdout, sys.stderr): stream.flush() # or both would write what is in it
+        gc.freeze() # what the two share is not looked through, and so not copied
         if not (child := os.fork()):
             os.close(mine)
             return _step_process(path, answers, orders, life)
