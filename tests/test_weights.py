@@ -5,6 +5,7 @@ from torch import nn
 
 from mammo_uda.classify.learner import classifier_learner, load_classifier, predict, save_classifier
 from mammo_uda.classify.networks import Arch, make_net
+from mammo_uda.core import training
 from mammo_uda.core.training import LARGE, halved, read_weights, seed_all, write_weights
 from mammo_uda.data.blocks import labelled_dls, shots, unpaired_dls
 from mammo_uda.data.phantom import phantom_store
@@ -16,6 +17,11 @@ def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('stores')
     return [phantom_store(tmp/d, d, patients=6, size=32) for d in ('film','digital')]
 
+@pytest.fixture
+def every_network(monkeypatch):
+    "As if it were worth it for any"
+    monkeypatch.setattr(training, 'WORTH_IT', 0)
+
 def small():
     layers = nn.Linear(1024, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
     return nn.Sequential(nn.Flatten(), *layers)
@@ -25,7 +31,7 @@ def fit(learn, epochs):
 
 def kinds(path): return {name: o.dtype for name, o in load_file(path).items()}
 
-def test_the_scores_of_a_classifier_stay(stores, tmp_path):
+def test_the_scores_of_a_classifier_stay(stores, tmp_path, every_network):
     seed_all(0)
     film = stores[0]
     fit(classifier_learner(labelled_dls(shots(film), bs=8, steps=20, device='cpu'), net := small()), 3)
@@ -38,7 +44,7 @@ def test_the_scores_of_a_classifier_stay(stores, tmp_path):
     assert [name for name, kind in found.items() if kind == torch.float16] == ['1.weight']
     assert all(o.dtype == torch.float32 for name, o in back.state_dict().items() if 'num_batches' not in name)
 
-def test_the_translations_of_a_translator_stay(stores, tmp_path):
+def test_the_translations_of_a_translator_stay(stores, tmp_path, every_network):
     seed_all(0)
     dls = unpaired_dls(*map(shots, stores), bs=2, steps=10, device='cpu')
     learn = translation_learner(dls, 'uda-plain', filters=16, blocks=1, d_filters=4, d_layers=1)
@@ -55,7 +61,12 @@ def test_a_classifier_takes_half_the_room(tmp_path, arch):
     whole = 4*sum(o.numel() for o in net.parameters())
     assert (tmp_path/'classifier.safetensors').stat().st_size < .53*whole
 
-def test_what_was_halved_stays_as_it_is(tmp_path):
+def test_a_small_network_is_kept_as_it_is(tmp_path):
+    save_classifier(net := make_net('efficientnet_lite0'), tmp_path, 'efficientnet_lite0', 64)
+    back, _ = load_classifier(tmp_path, 'cpu')
+    assert all(map(torch.equal, net.state_dict().values(), back.state_dict().values()))
+
+def test_what_was_halved_stays_as_it_is(tmp_path, every_network):
     net, paths = small(), [tmp_path/'first', tmp_path/'second']
     for path in paths:
         write_weights(net, path)
