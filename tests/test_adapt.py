@@ -31,7 +31,7 @@ def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('adapt')
     labelled, digital = [phantom_store(tmp/d, d, patients=16, size=32, positive=.5) for d in ('film', 'digital')]
     for name, label in dict(none=None, turned=1 - digital.index.label).items():
-        write_store(tmp/name, digital[:], digital.index.assign(label=label), 32, key='the same images')
+        write_store(tmp/name, digital[:], digital.index.assign(label=label), 32, key='the-same-images')
     return tmp
 
 TINY = dict(preset='tiny', arch='small', device='cpu')

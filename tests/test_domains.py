@@ -129,4 +129,4 @@ def test_what_is_there_is_not_needed_again(run, mixed):
     settings = choose_settings('tiny', whole, arch=['small'], methods=['adabn', 'histmatch'])
     steps = plan(settings, whole).scores
     there = sum(o.stat().st_size for o in (run/'steps').rglob('*') if o.is_file())
-    assert needs.missing_bytes(steps, run) == 0 and .7*there < needs.missing_bytes(steps, run/'nowhere') < 3*there
+    assert needs.missing_bytes(steps, run) == 0 and needs.missing_bytes(steps, run/'nowhere') > there
