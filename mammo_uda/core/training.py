@@ -6,8 +6,9 @@ Docs: https://mammo-uda.github.io/mammo_uda/core/training.html.md"""
 
 # %% auto #0
 __all__ = ['LARGE', 'WORTH_IT', 'pick_device', 'native_bfloat16', 'native_precision', 'full', 'in_bfloat16', 'Precision', 'exact',
-           'fused', 'seed_all', 'plain', 'whole_zip', 'read_checkpoint', 'write_checkpoint', 'trained_in', 'Resume',
-           'trackers', 'SkipDone', 'halved', 'write_weights', 'read_weights', 'StopOnNaN', 'ReportProgress']
+           'fused', 'seed_all', 'plain', 'whole_zip', 'read_checkpoint', 'write_checkpoint', 'is_training',
+           'trained_in', 'Resume', 'trackers', 'SkipDone', 'halved', 'write_weights', 'read_weights', 'StopOnNaN',
+           'ReportProgress']
 
 # %% ../../nbs/core/training.ipynb #0e5c725b
 import os
@@ -196,6 +197,12 @@ def _reason(e):
     return f': what was written {first}'
 
 # %% ../../nbs/core/training.ipynb #8480f9c1
+def is_training(
+    cb: Callback, # of a learner that begins to fit
+) -> bool: # False while fastai's `lr_find` looks for where a training breaks
+    "Whether this is a training that counts."
+    return not hasattr(cb, 'lr_finder')
+
 def trained_in(
     learn: Learner,
 ) -> str: # 'bfloat16' or 'float32'
@@ -219,7 +226,7 @@ class Resume(Callback):
     def about(self): return dict(seed=self.seed, epochs=self.n_epoch, precision=trained_in(self.learn))
 
     def before_fit(self):
-        self.run, self.first, self.kept = not hasattr(self, 'lr_finder'), None, None
+        self.run, self.first, self.kept = is_training(self), None, None
         self.learn.remove_cbs(SkipDone).add_cb(SkipDone(self))
 
     def begin(self):
@@ -365,7 +372,7 @@ class StopOnNaN(Callback):
         every: int = 10, # steps between looks; each look waits for the device
     ): store_attr()
 
-    def before_fit(self): self.run = not hasattr(self, 'lr_finder') # which looks for where it breaks
+    def before_fit(self): self.run = is_training(self)
 
     def after_loss(self):
         if self.training and self.train_iter % self.every == 0: self.check()

@@ -140,12 +140,15 @@ class Study:
         config |= dict(weights=self.settings['weights'])
         return task(name, train_probe, config, inputs | seen | self.file, .2)
 
+    def used(self, method, arch, source, target, asked, seed) -> Step:
+        "The classifier that answers about a domain: at home, one with other statistics is what it was."
+        network = find_method(method).network
+        return self.classifier(network if network and asked == source else method, arch, source, target, seed)
+
     @cache
     def score(self, method: str, arch: str, source: str, target: str, test: str, seed: int) -> Step:
         "Score a domain's test images."
-        target, how = carried_to(method, source, target), find_method(method)
-        used = how.network if how.network and test == source else method # at home it is what it was
-        trained = self.classifier(used, arch, source, target, seed)
+        target, trained = carried_to(method, source, target), self.used(method, arch, source, target, test, seed)
         name = '-'.join(['score', method, arch, source, *[target]*(target != source), 'on', test, str(seed)])
         inputs = dict(trained=trained, store=self.stores[test])
         return task(name, score_classifier, about_classifier(method, arch, source, target, seed), inputs, .2)
@@ -153,8 +156,7 @@ class Study:
     @cache
     def answers(self, method: str, arch: str, source: str, target: str, asked: str, seed: int) -> Step:
         "Ask a classifier about all images of a domain."
-        target = carried_to(method, source, target)
-        trained = self.classifier(method, arch, source, target, seed)
+        target, trained = carried_to(method, source, target), self.used(method, arch, source, target, asked, seed)
         name = '-'.join(['ask', method, arch, source, *[target]*(target != source), 'on', asked, str(seed)])
         config = dict(arch=arch, network=as_json(find_arch(arch)))
         return task(name, predict_images, config, dict(trained=trained, store=self.stores[asked]), .3)

@@ -26,7 +26,7 @@ from fastai.learner import Learner, Metric
 from fastai.torch_core import params
 
 from ..core.files import UserError, write_whole
-from ..core.training import Precision, StopOnNaN, fused
+from ..core.training import Precision, StopOnNaN, fused, is_training
 from ..data.blocks import UnpairedDataLoaders
 from .losses import CycleLoss, CycleOutput, HistoryPool
 
@@ -152,7 +152,7 @@ class SampleGrid(Callback):
         n: int = 3, # images of each domain
     ): store_attr()
 
-    def before_fit(self): self.run = not hasattr(self, 'lr_finder')
+    def before_fit(self): self.run = is_training(self)
 
     def after_epoch(self):
         if (self.epoch+1) % self.every: return

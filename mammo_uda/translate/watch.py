@@ -28,6 +28,7 @@ from torch import nn
 
 from ..core.figure import Figure
 from ..core.files import UserError, write_whole
+from ..core.training import is_training
 from .networks import breast_area, radial_power
 
 # %% ../../nbs/translate/watch.ipynb #57d2530a
@@ -205,7 +206,7 @@ class Watch(Callback):
     ): store_attr()
 
     def before_fit(self):
-        self.run = not hasattr(self, 'lr_finder')
+        self.run = is_training(self)
         self.samples = [sample_images(shots, self.n) for shots in self.dls.images]
 
     def ways(self):
@@ -265,7 +266,7 @@ class KeepLosses(Callback):
         path: str|Path, # of the table to write, a CSV
     ): store_attr()
 
-    def before_fit(self): self.run = not hasattr(self, 'lr_finder')
+    def before_fit(self): self.run = is_training(self)
 
     def after_epoch(self):
         losses = pd.DataFrame(self.resume.history, columns=self.recorder.metric_names[1:-1])
