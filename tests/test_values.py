@@ -39,6 +39,7 @@ NEEDS = ('source', 'target images', 'target labels')
 
 def changed(value, field):
     "The value with something else in one field, and in others what that asks for"
+    if field == 'size': return replace(value, size=(value.size or 0) + 64)
     if not isinstance(value, Method) or field == 'about': return replace(value, **{field: other(getattr(value, field))})
     if field == 'needs': return replace(value, needs=NEEDS if value.needs != NEEDS else NEEDS[:2])
     if field == 'recipe': return replace(value, recipe='uda-masked', needs=NEEDS[:2], network=None, before=None)

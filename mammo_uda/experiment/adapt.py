@@ -20,11 +20,12 @@ from ..core.files import UserError
 from .adapted import ADAPTED, Adapted, Wanted, all_steps, wanted_key, write_adapted
 from .engine import check_platform, make_missing, run_lock
 from .needs import check_disk
-from .methods import LABELS, carried_to, find_method, own_method, recipe_of
+from .methods import LABELS, carried_to, find_method, own_method
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain
 from .study import Plan, Study
 from .table1 import check_weights, pick_workers
+from ..translate.recipes import find_recipe
 
 # %% ../../nbs/experiment/adapt.ipynb #7276a2c9
 def as_domain(
@@ -55,8 +56,8 @@ def plan_adaptation(
     study, arch, (a, b) = Study(settings, [source, target], file), settings['archs'][0], (source.name, target.name)
     translations, classifiers, answers = {}, {}, {}
     for seed, method in product(range(settings['seeds']), settings['methods']):
-        if recipe := recipe_of(method):
-            translations[recipe.name, a, b, seed] = study.translation(recipe.name, a, b, seed)
+        if recipe := find_method(own_method(method)).recipe:
+            translations[find_recipe(recipe).name, a, b, seed] = study.translation(recipe, a, b, seed)
         key = method, arch, a, carried_to(method, a, b), seed
         classifiers[key] = study.classifier(*key)
         for asked in (a, b): answers[method, asked, seed] = study.answers(method, arch, a, b, asked, seed)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..classify.networks import Arch, find_arch
 from ..core.values import as_json, name_of
-from .methods import LABELS, carried_to, find_method, recipe_of
+from .methods import LABELS, Method, carried_to, find_method, own_method
 from .sources import Domain, prepare_step
 from .plan import Step
 from .tasks import (adapt_batchnorm, keep_seen, predict_images, score_classifier, start_classifier,
@@ -92,13 +92,14 @@ class Study:
             first, then = source, target
             config |= dict(source=source, network=as_json(find_arch(arch)))
             inputs |= dict(classifier=self.start(arch, source, seed))
-        return task(f'gan-{recipe}-{first}-{then}-{seed}', train_gan, config, inputs, 20. if value.trained else 1.)
+        return task(f'gan-{value.name}-{first}-{then}-{seed}', train_gan, config, inputs, 20. if value.trained else 1.)
 
     @cache
     def translation(self, recipe: str, source: str, target: str, seed: int) -> Step:
         "Translate the source's training images to the look of the target."
         inputs = dict(store=self.stores[source], gan=self.gan(recipe, source, target, seed))
-        return task(f'synthesise-{recipe}-{source}-{target}-{seed}', synthesise,
+        name = find_recipe(recipe).name
+        return task(f'synthesise-{name}-{source}-{target}-{seed}', synthesise,
                     dict(source=source, target=target), inputs)
 
     @cache
@@ -112,12 +113,10 @@ class Study:
             return task(name, adapt_batchnorm, config, dict(trained=taken, target=self.stores[target]), .3)
         return self.training(name, config, how, arch, source, target, seed)
 
-    def training(self, name, config, how, arch, source, target, seed) -> Step:
+    def training(self, name: str, config: dict, how: Method, arch: str, source: str, target: str, seed: int) -> Step:
         "The training of a method's own."
         network, inputs = find_arch(arch), dict(source=self.stores[source])
-        if how.recipe:
-            recipe = find_recipe(how.recipe).name
-            inputs |= dict(translated=self.translation(recipe, source, target, seed))
+        if how.recipe: inputs |= dict(translated=self.translation(how.recipe, source, target, seed))
         if LABELS in how.needs: inputs |= dict(target=self.stores[target])
         if network.probe: return self.probe(name, config, arch, inputs)
         epochs, config = self.settings['classifier']['finish'], config | lengths(self.settings)
@@ -133,14 +132,14 @@ class Study:
         config = dict(arch=arch, network=as_json(find_arch(arch)), weights=self.settings['weights'], part=part)
         return task(f'see-{arch}-{store.name}', keep_seen, config, dict(store=store) | self.file, find_arch(arch).cost)
 
-    def probe(self, name, config, arch, inputs) -> Step:
+    def probe(self, name: str, config: dict, arch: str, inputs: dict) -> Step:
         "A regression on what a frozen network sees."
         parts = dict(source='', target='', translated='synthesised')
         seen = {f'seen_{role}': self.seen(arch, store, parts[role]) for role, store in inputs.items()}
         config |= dict(weights=self.settings['weights'])
         return task(name, train_probe, config, inputs | seen | self.file, .2)
 
-    def used(self, method, arch, source, target, asked, seed) -> Step:
+    def used(self, method: str, arch: str, source: str, target: str, asked: str, seed: int) -> Step:
         "The classifier that answers about a domain: at home, one with other statistics is what it was."
         network = find_method(method).network
         return self.classifier(network if network and asked == source else method, arch, source, target, seed)
@@ -179,8 +178,8 @@ def plan(
     study, translations, classifiers, scores = Study(settings, domains, file), {}, {}, {}
     pairs = [*permutations(study.stores, 2)]
     for seed, arch, (a, b), name in product(range(settings['seeds']), settings['archs'], pairs, settings['methods']):
-        if recipe := recipe_of(name):
-            translations[recipe.name, a, b, seed] = study.translation(recipe.name, a, b, seed)
+        if recipe := find_method(own_method(name)).recipe:
+            translations[find_recipe(recipe).name, a, b, seed] = study.translation(recipe, a, b, seed)
         to = carried_to(name, a, b)
         classifiers[name, arch, a, to, seed] = study.classifier(name, arch, a, to, seed)
         for test in (a, b): scores[name, arch, a, to, test, seed] = study.score(name, arch, a, to, test, seed)

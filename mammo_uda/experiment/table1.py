@@ -33,7 +33,6 @@ from .sources import Domain, phantom_domains, split_domain
 from .engine import check_platform, make_missing, run_lock
 from .plan import Step, fingerprint
 from .study import Plan, plan
-from ..translate.recipes import find_recipe
 
 # %% ../../nbs/experiment/table1.ipynb #1257eae5
 def describe_translation(
@@ -46,7 +45,7 @@ def describe_translation(
     recipe, source, target, seed = key
     gan = step.inputs['gan']
     return dict(recipe=recipe, seed=seed, domain=source, to=target, half=gan.config['domains'].index(source),
-                asked=settings['archs'][0] if find_recipe(recipe).answers else None,
+                asked=settings['archs'][0] if 'classifier' in gan.inputs else None,
                 translator=f'{inside(gan)}/{source}-{target}',
                 synthesised=f'{inside(step)}/synthesised', reconstructed=f'{inside(step)}/reconstructed')
 
