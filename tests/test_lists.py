@@ -92,7 +92,7 @@ def test_backslashes_in_a_list_of_dicom_files(tmp_path):
 REFUSED = {
     'has two columns .patient.': as_text(header=['path', 'Patient', 'patient', 'label', 'age', 'spacing', 'scanner']),
     'has two columns .path.': as_text(header=['path', 'PATH', 'patient', 'label', 'age', 'spacing', 'scanner']),
-    "has no column 'patient': it needs patient, label and has path, name, label": as_text(header=['path', 'name', 'label'], rows=[['a', 'b', '0']]),
+    "has no column 'patient': it needs patient and has path, name, label": as_text(header=['path', 'name', 'label'], rows=[['a', 'b', '0']]),
     'row 5: it has 9 cells and the header has 7': as_text().replace('3.png', '3,a,png'),
     'row 13: a quotation mark is not closed': as_text()[:-2] + '\n',
     'row 4: a quotation mark': as_text().replace('2.png,n2,P1', '2.png,n2,"P"1'),

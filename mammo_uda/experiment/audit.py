@@ -32,7 +32,7 @@ def had_a_part(
     translation: dict, # an entry of the manifest's `translations`
 ) -> bool:
     "Whether a translation was learned with the start of this classifier."
-    return (judge['arch'], judge['seed']) == (translation['asked'], translation['seed'])
+    return (judge['arch'], judge['seed']) == (translation.get('asked'), translation['seed'])
 
 def independent_classifier(
     run: Path, # run folder
