@@ -34,7 +34,8 @@ Table1Viewer(sample_run('run'))
 PREDICT = """
 import numpy as np
 from PIL import Image
-from mammo_uda.classify.learner import predict_csv, save_classifier
+from mammo_uda.classify.ensemble import predict_csv
+from mammo_uda.classify.learner import save_classifier
 from mammo_uda.classify.networks import make_net
 from mammo_uda.console import main
 
