@@ -76,7 +76,7 @@ def test_predict(monkeypatch):
     def predict_csv(*args):
         called.extend(args)
         return pd.DataFrame(dict(prob=[.2, .7, None]))
-    monkeypatch.setitem(sys.modules, 'mammo_uda.classify.learner', SimpleNamespace(predict_csv=predict_csv))
+    monkeypatch.setitem(sys.modules, 'mammo_uda.classify.ensemble', SimpleNamespace(predict_csv=predict_csv))
     res = CliRunner().invoke(app, ['predict', 'model', 'new.csv', '--out', 's.csv'])
     assert res.exit_code == 0, res.output
     *given, progress = called
