@@ -39,8 +39,7 @@ def test_the_command_makes_a_store_of_one_class(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('args, words', [
     (['mammobase', 'pacs'],                            'no kind of set named mammobase: choose from ddsm'),
-    (['dicom', 'pacs'],                                'Give --labels'),
-    (['csv', 'index.csv', '--labels', 'labels.csv'],   'Give --labels'),
+    (['csv', 'index.csv', '--labels', 'labels.csv'],   'for the kind dicom: leave it out for others'),
     (['csv', 'index.csv'],                             'index.csv does not exist'),
     (['rsna', 'pacs'],                                 'holds no train.csv'),
     (['rsna', 'pacs', '--negatives', 'normals'],       '--negatives names volumes of DDSM'),
@@ -120,3 +119,10 @@ def test_images_that_were_replaced_are_another_source(tmp_path):
     Image.fromarray(pixels[::-1]//2).save(tmp_path/'a.png')
     keys.append(content_of(tmp_path/'index.csv'))
     assert len(set(keys)) == 3
+
+def test_a_folder_of_dicom_needs_no_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put_dicom(Path('pacs'), ['a.dcm', 'b.dcm'])
+    result = type_in('dicom', 'pacs', '--out', 'store', '--size', 64)
+    assert result.exit_code == 0 and '2 of 2 images have no label.' in result.stdout
+    assert PixelStore('store').index.label.isna().all()
