@@ -12,7 +12,7 @@ from mammo_uda.data.phantom import acquire
 root = Path(__file__).parent.parent
 example, = re.findall(r'^```python\n(.*?)^```', (root/'README.md').read_text(), re.M | re.S)
 
-def own_images(folder, domain, patients=10):
+def own_images(folder, domain, patients=20):
     "What a user has: PNG files of 16 bits and a list of them"
     folder.mkdir()
     rows = []
@@ -32,4 +32,4 @@ def test_from_two_folders_of_images_to_an_auroc(tmp_path):
     ran = subprocess.run([sys.executable, 'example.py'], cwd=tmp_path, env=os.environ | dict(MPLBACKEND='agg'), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert 0 <= float(ran.stdout.splitlines()[-1]) <= 1
-    assert len(pd.read_parquet(tmp_path/'stores'/'translated'/'index.parquet')) == 10
+    assert len(pd.read_parquet(tmp_path/'stores'/'translated'/'index.parquet')) == 20

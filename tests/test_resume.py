@@ -84,7 +84,10 @@ def die(sig, at, when):
 while True:
     name, kwargs, death = pickle.load(sys.stdin.buffer)
     if not (pid := os.fork()): # nothing has been computed yet, so there are no threads to lose
-        getattr(tasks, name)(progress=die(**death), **kwargs)
+        try: getattr(tasks, name)(progress=die(**death), **kwargs)
+        except KeyboardInterrupt: # as Python ends, unless a library has had a word at its end
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
