@@ -18,7 +18,7 @@ from mammo_uda.core.values import as_json, from_json
 from mammo_uda.data.blocks import labelled_dls, shots
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.experiment.methods import measure_batchnorm
-from mammo_uda.experiment.table1 import choose_settings
+from mammo_uda.experiment.settings import choose_settings
 
 LITE0, PROBE = 'efficientnet_lite0', 'efficientnet_lite0_probe'
 
@@ -121,7 +121,7 @@ def test_statistics_of_other_images_are_taken_where_they_are_asked_for(store, ar
     assert not net.training and {m.momentum for m in batchnorm_layers(net)} == {.1}
 
 @pytest.mark.parametrize('arch', [LITE0, PROBE])
-def test_adabn_takes_it(arch): assert choose_settings('tiny', arch=[arch], methods=['adabn'])['archs'] == [arch]
+def test_adabn_takes_it(arch): assert choose_settings('tiny', arch=[arch], methods=['adabn'], weights='packaged')['archs'] == [arch]
 
 def test_both_have_the_same_weights_under_the_same_names(store, tmp_path):
     save_classifier(make_net(LITE0), tmp_path/'model', LITE0, 32)
