@@ -8,8 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from codings import film, save_coded
-from values import SMALL
-from mammo_uda.classify.networks import ARCHS
 from mammo_uda.cli import app
 from mammo_uda.classify.ensemble import predict_csv, read_ensemble
 from mammo_uda.core.files import UserError
@@ -19,11 +17,7 @@ from mammo_uda.experiment import adapt as module
 from mammo_uda.experiment.adapt import adapt
 from mammo_uda.experiment.adapted import Adapted
 
-@pytest.fixture(scope='module', autouse=True)
-def small_network():
-    ARCHS['small'] = SMALL
-    yield
-    del ARCHS['small']
+pytestmark = pytest.mark.usefixtures('small_network')
 
 @pytest.fixture(scope='module')
 def stores(tmp_path_factory):

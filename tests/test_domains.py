@@ -16,15 +16,9 @@ from mammo_uda.experiment.settings import choose_settings
 from mammo_uda.experiment.sources import Domain, check_domains, domain_key, open_domain, phantom_domains, split_domain
 from mammo_uda.experiment.study import plan
 from mammo_uda.experiment.table1 import named_domains, run_table1
-from mammo_uda.classify.networks import ARCHS
 from mammo_uda.view.twins import write_twins
-from values import SMALL
 
-@pytest.fixture(scope='module', autouse=True)
-def small_network():
-    ARCHS['small'] = SMALL
-    yield
-    del ARCHS['small']
+pytestmark = pytest.mark.usefixtures('small_network')
 
 @pytest.fixture(scope='module')
 def mixed(tmp_path_factory):

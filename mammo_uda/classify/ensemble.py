@@ -71,7 +71,7 @@ def for_scoring(
     images: str|Path, # list, or folder of DICOM
 ) -> Dataset:
     "The images that are to be scored, whatever is said of them."
-    listed = Dataset.from_dicom(images, None, 'new') if Path(images).is_dir() else Dataset.from_csv(images, 'new')
+    listed = Dataset.from_path(images, 'new')
     return Dataset(listed.table.assign(label=pd.NA, split=pd.NA), listed.folder, listed.name)
 
 def scored(

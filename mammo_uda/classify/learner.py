@@ -25,7 +25,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.vision import learner as _ # how images and their answers are shown
 
-from ..core.checked import LINE, NAME, TITLE, Maybe, damaged, one_of, read_json, side, whole
+from ..core.checked import LINE, NAME, TITLE, Maybe, damaged, read_json, side, whole
 from ..core.files import UserError, write_whole
 from ..core.training import Precision, StopOnNaN, fused, pick_device, read_weights, write_weights
 from .networks import Arch, arch_name, find_arch, make_net
@@ -117,7 +117,7 @@ def save_classifier(
 # %% ../../nbs/classify/learner.ipynb #66573503
 CLASSIFIER = dict(arch=NAME, size=side(), source=Maybe(TITLE), train_domain=Maybe(NAME), target_domain=Maybe(NAME),
                   method=Maybe(NAME), seed=Maybe(whole(0, 2**32)), trained_on=Maybe([NAME]),
-                  precision=Maybe(NAME), started_in=Maybe(NAME), statistics_of=Maybe(NAME))
+                  precision=Maybe(NAME), started_in=Maybe(NAME), statistics_of=Maybe(NAME), chosen=Maybe(LINE))
 
 # %% ../../nbs/classify/learner.ipynb #e5d3baa6
 def known_arch(

@@ -338,3 +338,11 @@ def from_dicom(cls: Dataset,
     for column in HEADER: rows[column] = rows[column].fillna(headers[column]) if column in rows else headers[column]
     check_rows(rows, rows['patient'].isna(), name, "neither it nor the header names a patient; add a column patient")
     return cls.from_rows(rows, folder, domain, name)
+
+@patch(cls_method=True)
+def from_path(cls: Dataset,
+    path: str|Path, # a list, or a folder of DICOM files
+    domain: str,    # e.g. 'digital'
+) -> Dataset:
+    "Read a list, or all files of a folder"
+    return cls.from_dicom(path, None, domain) if Path(path).is_dir() else cls.from_csv(path, domain)

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich import get_console
 from rich.text import Text
 
-from ..classify.networks import WEIGHTS
+from ..classify.networks import WEIGHTS, find_arch
 from ..core.checked import NAME, read_json
 from ..core.files import UserError
 from .adapted import ADAPTED, Adapted, Wanted, all_steps, wanted_key, write_adapted
@@ -99,7 +99,7 @@ def adapt(
     out, source, target = Path(out), as_domain(source, 'source'), as_domain(target, 'target')
     check_method(method, target)
     arch = arch or 'efficientnet_lite0_probe'
-    weights = weights or ('packaged' if arch.endswith('_probe') else 'none')
+    weights = weights or ('packaged' if find_arch(arch).probe else 'none')
     file = None if weights in WEIGHTS else Path(weights)
     settings = choose_settings(domains=[source, target], arch=[arch], methods=[method], device=device,
                                weights='file' if file else weights, labelled=[source.name], **options)

@@ -56,8 +56,7 @@ def open_images(
 ) -> Dataset:
     "The images that the user has named."
     if is_store(path): return Dataset(PixelStore(path).index.assign(domain=domain), path, path)
-    if Path(path).is_dir(): return Dataset.from_dicom(path, None, domain)
-    return Dataset.from_csv(path, domain)
+    return Dataset.from_path(path, domain)
 
 def open_domain(
     domain: Domain, # with a path
@@ -146,7 +145,7 @@ def check_images(
     labelled: bool, # whether it needs labels
 ):
     "Refuse images that no run can use."
-    dataset = open_domain(domain).split_patients()
+    dataset = open_domain(domain)
     if labelled: dataset.check_classes()
     if size and is_store(domain.path) and (largest := PixelStore(domain.path).size) < size:
         raise UserError(f"--size {size} is more than the {largest} px of the store {domain.path}: "

@@ -30,7 +30,7 @@ from ..core.values import from_json
 from ..data.blocks import labelled_dls, shots, unpaired_dls
 from ..data.store import PixelStore
 from ..evaluate.scores import write_scores
-from .methods import LABELS, measure_batchnorm
+from .methods import measure_batchnorm
 from .plan import version
 from ..translate.cyclegan import SampleGrid
 from ..translate.recipes import Recipe, translation_learner

@@ -21,7 +21,8 @@ from skimage.metrics import structural_similarity
 
 from ..core.figure import Figure
 from ..core.seeds import stream
-from ..data.phantom import SIDES, VIEWS, anatomy, cropped_alike, expose, other_domain, sheet_height, view_numbers
+from ..data.phantom import (SIDES, VIEWS, anatomy, cropped_alike, expose, other_domain, sheet_height,
+                                    view_numbers)
 from .translator import Translator
 
 # %% ../../nbs/translate/audit.ipynb #a5f90be9

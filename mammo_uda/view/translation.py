@@ -21,7 +21,8 @@ from ..experiment.trainings import open_sample, sample_files
 from ..translate.audit import suspicion
 from .browser import evenly, row_text
 from .page import data_uri
-from .parts import WRAP, Picture, Slider, Viewer, WindowLevel, chosen, filter_menus, menu, on_change, twin_page
+from .parts import (WRAP, Picture, Slider, Viewer, WindowLevel, chosen, filter_menus, menu, on_change,
+                                  twin_page)
 from .pictures import difference, is_known, jpeg, known, png, windowed
 
 # %% ../../nbs/view/translation.ipynb #03cb91c2
