@@ -98,3 +98,11 @@ def test_weights_of_before_are_read(tmp_path):
 def test_numbers_of_another_kind_are_refused(tmp_path, kind):
     save_file({name: o.to(kind) for name, o in small().state_dict().items()}, tmp_path/'other')
     with pytest.raises(ValueError, match='^its weights .* are of the type'): read_weights(small(), tmp_path/'other')
+
+def test_a_network_does_not_hang_on_its_file(tmp_path):
+    "A file that is mapped into memory ends whoever reads from it after it became shorter"
+    net = small()
+    save_file(net.state_dict(), tmp_path/'net')
+    state = read_weights(small(), tmp_path/'net')
+    (tmp_path/'net').write_bytes(b'')
+    assert all(torch.equal(state[name], o) for name, o in net.state_dict().items())

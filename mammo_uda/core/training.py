@@ -358,7 +358,7 @@ def read_weights(
     own = net.state_dict()
     with safe_open(path, 'pt') as f: shapes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
     if shapes != {k: tuple(v.shape) for k, v in own.items()}: raise ValueError('its weights have other names or shapes')
-    state = {k: v.float() if v.dtype == torch.float16 else v for k, v in load_file(path).items()}
+    state = {k: v.float() if v.dtype == torch.float16 else v.clone() for k, v in load_file(path).items()}
     for k, v in state.items():
         if v.dtype != own[k].dtype: raise ValueError(f'its weights {k} are of the type {v.dtype}')
         if not v.isfinite().all(): raise ValueError(f'its weights {k} are not all finite numbers')
