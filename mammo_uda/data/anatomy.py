@@ -8,17 +8,18 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/anatomy.html.md"""
 __all__ = ['SIDES', 'VIEWS', 'NIPPLE', 'FAT', 'GLAND', 'TUMOUR', 'SKIN', 'CLASSES', 'FREQUENCY', 'LIMITS', 'SOFT', 'MOST',
            'FRAME', 'KINDS', 'OFTEN', 'EASE', 'WAVES', 'FINE', 'falling', 'noise_pair', 'smoothstep', 'ridge',
            'view_numbers', 'Body', 'draw_body', 'Shape', 'draw_shape', 'field_of', 'profile', 'skin_distance', 'slab',
-           'skin_path', 'muscle_depth', 'muscle_path', 'density_class', 'draw_density', 'gland_prior', 'logistic',
-           'threshold_for', 'frame_side', 'warp', 'tissue_share', 'add_vessels', 'Lesion', 'draw_lesion', 'lumpiness',
-           'spicules', 'lesion_path', 'grains', 'place_lesion', 'add_lesion', 'Anatomy', 'draw_patient', 'halved',
+           'skin_path', 'muscle_depth', 'muscle_path', 'density_class', 'draw_density', 'gland_prior', 'threshold_for',
+           'frame_side', 'warp', 'tissue_share', 'add_vessels', 'Lesion', 'draw_lesion', 'lumpiness', 'spicules',
+           'lesion_path', 'grains', 'place_lesion', 'add_lesion', 'Anatomy', 'draw_side', 'draw_patient', 'halved',
            'sheet', 'paths', 'lesion_in', 'anatomy']
 
-# %% ../../nbs/data/anatomy.ipynb #e0e76a18
+# %% ../../nbs/data/anatomy.ipynb #bd188037
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import fft
+from scipy.special import expit
 
 from ..core.seeds import stream
 
@@ -113,7 +114,7 @@ class Shape:
     wave: float # phase of the outline's unevenness, radians
     gland: float # where the glands lie along the outline, -1 (above) to 1
 
-# %% ../../nbs/data/anatomy.ipynb #0d0a3804
+# %% ../../nbs/data/anatomy.ipynb #17c5ae42
 def draw_shape(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -123,12 +124,12 @@ def draw_shape(
     "The shape of one view; whether there is a lesion has no part in it."
     body, draw = draw_body(patient, seed), stream('shape', *view_numbers(patient, side, view, seed)).uniform
     s, mlo = body.size, view == 'MLO'
-    below = s*draw(54, 78)
-    above = s*draw(84, 132) if mlo else below*draw(.85, 1.15)
+    below = s*draw(58, 82)
+    above = s*draw(96, 136) if mlo else below*draw(.85, 1.15)
     point = np.clip(body.point+draw(-.2,.2), 0, 1)
-    return Shape(depth=s*draw(70, 104), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
-                 p=2.5-.8*point, q=draw(1.7,2.2), tail=draw(.4,.8), sag=draw(1,1.9), nipple=draw(-2,9),
-                 muscle=s*draw(32,66), reach=above*draw(.7,1.25), bow=draw(-3,9), wave=draw(0,6), gland=draw(-.5,.3))
+    return Shape(depth=s*draw(69, 97)*(1 + .17*mlo), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
+                 p=2.5-.8*point, q=draw(1.7,2.2), tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
+                 muscle=s*draw(42,74), reach=above*draw(.8,1.35), bow=draw(-3,9), wave=draw(0,6), gland=draw(-.5,.3))
 
 # %% ../../nbs/data/anatomy.ipynb #9be694c5
 def field_of(
@@ -142,7 +143,7 @@ def field_of(
     height = max(1.25*(shape.above+shape.below), 1.35*(shape.depth+shape.nipple))
     return height, .5*(height+shape.above-shape.below)
 
-# %% ../../nbs/data/anatomy.ipynb #e6ad2ec0
+# %% ../../nbs/data/anatomy.ipynb #1e1ee169
 def profile(
     shape: Shape, # from `draw_shape`
     y: np.ndarray, # mm below the nipple's row [H]
@@ -152,12 +153,12 @@ def profile(
     t = np.clip(np.where(y < 0, -y/shape.above, y/shape.below), 0, 1)
     width = (1-t**shape.p)**(1/shape.q)
     if view == 'MLO':
-        upper = shape.tail*(1-.25*t) + (1-shape.tail)*np.maximum(np.cos(np.pi/2*t), 0)**shape.sag
+        upper = shape.tail*(1-.12*t) + (1-shape.tail)*np.maximum(np.cos(np.pi/2*t), 0)**shape.sag
         width = np.where(y < 0, upper, width)
     uneven = 1 + .01*np.sin(y/9+shape.wave) + .012*np.sin(y/17+2*shape.wave)
     return shape.depth*width*uneven
 
-# %% ../../nbs/data/anatomy.ipynb #816518ff
+# %% ../../nbs/data/anatomy.ipynb #32331240
 def skin_distance(
     shape: Shape, # from `draw_shape`
     y: np.ndarray, # mm below the nipple's row [H]
@@ -169,7 +170,7 @@ def skin_distance(
     slope = np.hypot(1, np.gradient(width, y))
     along = (shape.below-y) if view == 'MLO' else np.minimum(shape.below-y, shape.above+y)
     inward = np.minimum((width/slope)[:,None]-(1/slope)[:,None]*x, along[:,None])
-    top = NIPPLE - np.hypot(y[:,None], x-(shape.depth+shape.nipple-NIPPLE))
+    top = np.minimum(NIPPLE - np.hypot(y[:,None], x-(shape.depth+shape.nipple-NIPPLE)), NIPPLE/2)
     return np.maximum(inward, top).astype(np.float32)
 
 NIPPLE = 6.5 # mm, its radius
@@ -250,13 +251,7 @@ def gland_prior(
     under = np.minimum(inward/np.float32(11)-1, 0)
     return (cone + 2.5*under).astype(np.float32)
 
-# %% ../../nbs/data/anatomy.ipynb #64b52b0f
-def logistic(
-    x: np.ndarray, # any
-) -> np.ndarray: # 0..1
-    "A soft threshold."
-    return 1/(1+np.exp(-np.clip(x, -30, 30)))
-
+# %% ../../nbs/data/anatomy.ipynb #de77a416
 def threshold_for(
     share: float, # of fibroglandular tissue in the volume
     field: np.ndarray, # where glands are likely [H, W]
@@ -264,24 +259,24 @@ def threshold_for(
     most: float, # share of the path where there are only glands
 ) -> float: # to be taken from `field`
     "The threshold that leaves the right share of glands."
-    some, weight = field[::7,::7].ravel(), thick[::7,::7].ravel()
-    low, high = -15., 15.
-    for _ in range(14):
+    some, weight = field[::11,::11].ravel(), thick[::11,::11].ravel()
+    low, high, weight = -12., 8., weight/weight.sum()
+    for _ in range(12):
         middle = (low+high)/2
-        found = most*np.average(logistic((some-middle)/SOFT), weights=weight)
+        found = most*(expit((some-middle)/SOFT) @ weight)
         low, high = (middle, high) if found > share else (low, middle)
     return (low+high)/2
 
-SOFT, MOST = np.float32(.55), .62 # softness of the edge of glands; their share of the path at most
+SOFT, MOST = np.float32(.9), .62 # softness of the edge of glands; their share of the path at most
 
-# %% ../../nbs/data/anatomy.ipynb #13a4ce9d
+# %% ../../nbs/data/anatomy.ipynb #dce4586d
 FRAME = 192. # mm, the side of the frame
 
 def frame_side(
     spacing: float, # mm a pixel
 ) -> int: # px
     "A frame with pixels about as fine as those that are drawn."
-    return 256 if spacing > .5 else 512 if spacing > .25 else 1024
+    return 256 if spacing > .55 else 512 if spacing > .25 else 1024
 
 def warp(
     y: np.ndarray, # mm below the nipple's row [H]
@@ -294,7 +289,7 @@ def warp(
     around = 75*down/(np.abs(behind)+.6*distance+6)
     return ((around*scale).astype(np.int32) % side)*side + (distance*scale).astype(np.int32) % side
 
-# %% ../../nbs/data/anatomy.ipynb #13286e34
+# %% ../../nbs/data/anatomy.ipynb #2cd0964d
 def tissue_share(
     rng: np.random.Generator,
     shape: Shape, # from `draw_shape`
@@ -307,13 +302,13 @@ def tissue_share(
     "The share of the path that is no fat."
     side = frame_side(y[1]-y[0])
     places = warp(y, shape.depth-x, side)
-    cloud = noise_pair(rng, (side,side), 3.2, 1.6, .35).ravel()[places]
-    thread = noise_pair(rng, (side,side), 3.6, 2.2, .14).ravel()[places]
-    coarse, fine = ridge(thread.real, .16), ridge(thread.imag, .2)
-    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .7*coarse + .4*fine
-    glands = MOST*logistic((likely-threshold_for(share, likely, thick, MOST))/SOFT)
-    fat = (.09*coarse + .06*fine)*smoothstep(inward/6)
-    return np.clip(glands*(1+.2*cloud.imag+.3*(fine-.3)) + fat*(1+.4*cloud.imag), 0, 1)
+    cloud = noise_pair(rng, (side,side), 3.4, 2.2, .35).ravel()[places]
+    thread = noise_pair(rng, (side,side), 4.45, 3., .09).ravel()[places]
+    coarse, fine = ridge(thread.real, .12), ridge(thread.imag, .18)
+    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .6*coarse + .35*fine
+    glands = MOST*expit((likely-threshold_for(share, likely, thick, MOST))/SOFT)
+    fat = (.12*coarse + .09*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
+    return np.clip(glands*(1+.2*cloud.imag+.3*(fine-.3)) + fat, 0, 1)
 
 # %% ../../nbs/data/anatomy.ipynb #69a8d169
 def add_vessels(
@@ -358,9 +353,9 @@ def draw_lesion(
 # %% ../../nbs/data/anatomy.ipynb #aad0051b
 EASE = 1.5 # factor of a lesion's size and of its contrast; 1 is as published
 
-# %% ../../nbs/data/anatomy.ipynb #1d23dabd
-WAVES = dict(round=((2,.04),(3,.03)), lobulated=((3,.16),(5,.09)), irregular=((2,.16),(3,.1),(5,.08),(8,.06),(13,.05)),
-             spiculated=((2,.08),(3,.08),(7,.06),(11,.05)), distortion=())
+# %% ../../nbs/data/anatomy.ipynb #f179fbcc
+WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)), irregular=((2,.16),(3,.1),(4,.06),(7,.04),(11,.03)),
+             spiculated=((2,.12),(3,.08),(5,.05),(9,.03)), distortion=())
 
 def lumpiness(
     rng: np.random.Generator,
@@ -463,16 +458,24 @@ class Anatomy:
     @property
     def label(self) -> int: return int(self.lesion.any())
 
-# %% ../../nbs/data/anatomy.ipynb #af5454d5
+# %% ../../nbs/data/anatomy.ipynb #6d667fad
+def draw_side(
+    patient: int, # number of the patient
+    seed: int = 0, # of the data set
+    positive: float = .8, # share of patients with a lesion
+) -> str: # 'L', 'R' or `None`
+    "Which breast has a lesion."
+    rng = stream('label', seed, patient)
+    ill, side = rng.random() < positive, SIDES[rng.integers(2)]
+    return side if ill else None
+
 def draw_patient(
     patient: int, # number of the patient
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
 ) -> tuple: # share of fibroglandular tissue; the side with a lesion or `None`; `Lesion`
     "What is known of a patient."
-    rng = stream('label', seed, patient)
-    ill, side = rng.random() < positive, str(rng.choice(SIDES))
-    return draw_density(patient, seed), side if ill else None, draw_lesion(patient, seed)
+    return draw_density(patient, seed), draw_side(patient, seed, positive), draw_lesion(patient, seed)
 
 # %% ../../nbs/data/anatomy.ipynb #d80f36c4
 def halved(
@@ -490,20 +493,19 @@ def sheet(
     "Coordinates of the pixels of a film or detector."
     return tuple(((np.arange(n)+.5)*field/height).astype(np.float32) for n in (height, round(.8*height)))
 
-# %% ../../nbs/data/anatomy.ipynb #576f144c
+# %% ../../nbs/data/anatomy.ipynb #5674e2a5
 def paths(
-    patient: int, # number of the patient
-    side: str, # 'L' or 'R'
-    view: str, # 'CC' or 'MLO'
+    rng: np.random.Generator,
     shape: Shape, # from `draw_shape`
+    view: str, # 'CC' or 'MLO'
+    share: float, # of fibroglandular tissue in the volume
     y: np.ndarray, x: np.ndarray, # from `sheet`
-    seed: int, # of the data set
 ) -> tuple: # mm of the whole breast, of glands, of skin, of muscle [H, W]; distance from the skin [H, W], mm
     "What each X-ray passes on its way."
-    rng, nipple = stream('tissue', *view_numbers(patient, side, view, seed)), field_of(shape, view)[1]
+    nipple = field_of(shape, view)[1]
     inward = skin_distance(shape, y-nipple, x, view)
     thick = slab(inward, shape.thickness)
-    glands = tissue_share(rng, shape, draw_density(patient, seed), inward, thick, y-nipple, x)*thick
+    glands = tissue_share(rng, shape, share, inward, thick, y-nipple, x)*thick
     add_vessels(rng, glands, shape, y-nipple, x)
     muscle = np.minimum(muscle_path(muscle_depth(shape, y, x), shape.thickness), thick) if view == 'MLO' else 0*thick
     glands = np.minimum(glands, thick)*(1-.5*muscle/(.5*shape.thickness))
@@ -526,7 +528,7 @@ def lesion_in(
     at = place_lesion(rng, allowed, shape, y-nipple, x, lesion.depth)
     return add_lesion(rng, (y-nipple-at[0])[:,None], (x-at[1])[None], lesion, ease, 2*(y[1]-y[0]) < FINE)
 
-# %% ../../nbs/data/anatomy.ipynb #45fc6cbb
+# %% ../../nbs/data/anatomy.ipynb #b9794398
 def anatomy(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -537,16 +539,17 @@ def anatomy(
     ease: float = EASE, # factor of a lesion's size and contrast; 1 is as published
 ) -> Anatomy:
     "A view of a breast of a random patient."
-    shape = draw_shape(patient, side, view, seed)
+    shape, numbers = draw_shape(patient, side, view, seed), view_numbers(patient, side, view, seed)
     field = field_of(shape, view)[0]
     y, x = sheet(2*height, field)
-    thick, glands, skin, muscle, inward = paths(patient, side, view, shape, y, x, seed)
+    near = x[:2*int(np.searchsorted(x, shape.depth+max(shape.nipple, 2))/2+2)]
+    thick, glands, skin, muscle, inward = paths(stream('tissue', *numbers), shape, view, draw_density(patient, seed), y, near)
     total = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle)
     mask = np.zeros(thick.shape, bool)
-    if side == draw_patient(patient, seed, positive)[1]:
+    if side == draw_side(patient, seed, positive):
         allowed = (inward > 14) & (muscle == 0)
-        path, mask = lesion_in(patient, side, view, shape, y, x, allowed, seed, ease)
+        path, mask = lesion_in(patient, side, view, shape, y, near, allowed, seed, ease)
         here = FAT + (GLAND-FAT)*glands/np.maximum(thick, 1)
         total = total + ease*(TUMOUR-here)*np.minimum(path, thick)
-    breast, lesion = [halved(o) > .5 for o in (inward > 0, mask & (inward > 0))]
-    return Anatomy(halved(total), breast, lesion, field/height, shape.thickness, patient, seed)
+    whole = [np.pad(halved(o), ((0,0),(0,(len(x)-len(near))//2))) for o in (total, inward > 0, mask & (inward > 0))]
+    return Anatomy(whole[0], whole[1] > .5, whole[2] > .5, field/height, shape.thickness, patient, seed)

@@ -10,7 +10,7 @@ __all__ = ['BANDS', 'STAGES', 'FILMS', 'DIGITALS', 'MACHINES', 'DOMAINS', 'PACK'
            'screen_film', 'border', 'label', 'scratches', 'tape', 'add_marks', 'image_of', 'domain_number',
            'own_machines', 'dealt', 'machine_of', 'dialled']
 
-# %% ../../nbs/data/machines.ipynb #d655db4b
+# %% ../../nbs/data/machines.ipynb #1b9ec0f1
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from skimage.draw import line
 
 from ..core.files import UserError
 from ..core.seeds import stream
-from .anatomy import Anatomy, anatomy, draw_patient
+from .anatomy import Anatomy, anatomy, draw_side
 from .standardise import resize
 
 # %% ../../nbs/data/machines.ipynb #f084dd4d
@@ -107,7 +107,7 @@ def equalised(
     filled = x + machine.equalise*np.maximum(-.15-level, 0)
     return filled - machine.flatten*smooth(filled, breast, 24/spacing)
 
-# %% ../../nbs/data/machines.ipynb #c7852a1f
+# %% ../../nbs/data/machines.ipynb #14245930
 BANDS = 2., 4., 8., 16. # mm
 
 def enhanced(
@@ -123,7 +123,7 @@ def enhanced(
         low = smooth(x, breast, width/spacing)
         band, x = x-low, low
         own = band[inside].std() + 1e-4
-        out += (1+machine.crisp)*own*np.sign(band)*(np.abs(band)/own)**machine.power
+        out += (1+machine.crisp*np.sqrt(4/width))*own*np.sign(band)*(np.abs(band)/own)**machine.power
     return out + x
 
 # %% ../../nbs/data/machines.ipynb #9566da59
@@ -184,7 +184,7 @@ def curve(
     start = np.log(aim/(1-aim))
     return np.float32(machine.black) + np.float32(room)/(1+np.exp(-np.clip(4*machine.slope/room*x+start, -30, 30)))
 
-# %% ../../nbs/data/machines.ipynb #ec906c7c
+# %% ../../nbs/data/machines.ipynb #5f6c6c62
 def screen_film(
     name: str, # as it stands in the column `scanner`
     gradient: float, # optical density for a factor of ten in exposure, at most
@@ -200,7 +200,7 @@ def screen_film(
     grey = lambda d: (high-d)/(high-low)
     slope = gradient/np.log(10)/(high-low)
     return Machine(name, 'film', aim=grey(density), spread=error/gradient*np.log(10), slope=slope, black=grey(dmax),
-                   white=grey(fog), air=max(0, grey(dmax)+.02), grain=granularity/(high-low)**2,
+                   white=grey(fog), air=max(0, grey(dmax)), grain=granularity/(high-low)**2,
                    marks=settings.pop('marks', .8), **settings)
 
 # %% ../../nbs/data/machines.ipynb #afea7ce4
@@ -256,20 +256,20 @@ def image_of(
     if marks and marking.random() < machine.marks: image = add_marks(marking, image, machine.white)
     return np.clip(image, 0, 1)
 
-# %% ../../nbs/data/machines.ipynb #abd98f2a
+# %% ../../nbs/data/machines.ipynb #a545fd77
 FILMS = [
-    screen_film('film-1', 3.0, fog=.18, density=2.05, error=.35, mtf=6., marks=.8),
-    screen_film('film-2', 3.5, fog=.20, dmax=3.9, density=2.2, error=.35, high=3.8, mtf=5., marks=.6),
-    screen_film('film-3', 2.7, fog=.16, dmax=3.4, density=1.95, error=.4, high=3.5, mtf=7., marks=.9),
+    screen_film('film-1', 3.0, fog=.18, density=2.05, error=.45, mtf=6., marks=.8),
+    screen_film('film-2', 3.5, fog=.20, dmax=3.9, density=2.2, error=.45, high=3.8, mtf=5., marks=.6),
+    screen_film('film-3', 2.7, fog=.16, dmax=3.4, density=1.95, error=.45, high=3.5, mtf=7., marks=.9),
     screen_film('film-9', 2.4, fog=.25, dmax=3.2, density=1.8, error=.3, mtf=4., marks=.8, scatter=.5,
                 granularity=2e-4, local=.5, fold=.6, held_out=True)]
 
 DIGITALS = [
-    Machine('digital-1', 'digital', aim=.66, spread=.1, slope=.16, white=1.1, equalise=.8, mtf=3.5),
-    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.35, equalise=.85, flatten=.3, crisp=.3, mtf=6.),
-    Machine('digital-3', 'digital', aim=.25, spread=.12, slope=.45, equalise=.8, flatten=.7, crisp=1.2, power=.85,
-            rim=1.2, mtf=6.),
-    Machine('digital-4', 'digital', aim=.35, spread=.1, slope=.45, equalise=.7, local=.6, rim=.5, mtf=2.8),
+    Machine('digital-1', 'digital', aim=.66, spread=.25, slope=.27, white=1.1, equalise=.4, flatten=.4, crisp=.5, mtf=3.5),
+    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.42, equalise=.75, flatten=.6, crisp=1., mtf=6.),
+    Machine('digital-3', 'digital', aim=.24, spread=.12, slope=.55, equalise=.8, flatten=.85, crisp=1.5, power=.85,
+            rim=1.6, mtf=6.),
+    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.75, equalise=.7, flatten=.3, crisp=.8, local=.7, rim=.8, mtf=2.8),
     Machine('digital-9', 'digital', aim=.5, spread=.2, slope=.35, equalise=.5, fold=.8, scatter=.6, noise=4e-5,
             mtf=2.2, held_out=True)]
 
@@ -292,7 +292,7 @@ def own_machines(
     domain_number(domain)
     return [m for m in MACHINES.values() if m.domain == domain and not m.held_out]
 
-# %% ../../nbs/data/machines.ipynb #560e9903
+# %% ../../nbs/data/machines.ipynb #941a2506
 PACK = 60 # patients that are dealt together
 
 @lru_cache(64)
@@ -304,7 +304,7 @@ def dealt(
     "Machines of the patients of a pack, dealt within each label."
     rng = stream('scanner', seed, pack, domain_number(domain))
     names = [m.name for m in own_machines(domain)]
-    sides = [str(draw_patient(pack*PACK+i, seed)[1]) for i in range(PACK)]
+    sides = [str(draw_side(pack*PACK+i, seed)) for i in range(PACK)]
     drawn = [None]*PACK
     for side in ('L', 'R', 'None'):
         places = [i for i, o in enumerate(sides) if o == side]
