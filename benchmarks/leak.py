@@ -35,7 +35,7 @@ parser.add_argument('--patients', type=int, default=2000)
 parser.add_argument('--epochs', type=int, default=5)
 asked = parser.parse_args()
 
-with patch('mammo_uda.data.phantom.stream', numbers_alone if asked.numbers_alone else seeds.stream):
+with patch('mammo_uda.data.anatomy.stream', numbers_alone if asked.numbers_alone else seeds.stream):
     views, numbers = [(side, view) for side in SIDES for view in VIEWS], range(1, asked.patients+1)
     found = [(' '.join(which), *o) for which in views for o in view_leaks(numbers, *which, SIZE)]
     found = corrected(pd.DataFrame(found + networks(asked.patients, asked.epochs, 0), columns=COLUMNS))

@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from ..core.seeds import stream
 
-# %% ../../nbs/data/anatomy.ipynb #15e7ebcf
+# %% ../../nbs/data/anatomy.ipynb #21e93218
 @lru_cache(8)
 def falling(
     shape: tuple, # rows, columns
@@ -31,23 +31,24 @@ def falling(
     stretch: float, # how much longer the structures are along the columns
     coarsest: float, # period of the largest structures, as a share of the rows
 ) -> np.ndarray: # float32 of `shape`
-    "Amplitudes of noise at each frequency."
+    "By what uniform white noise is multiplied at each frequency to become a field of standard deviation 1."
     f = np.hypot(fft.fftfreq(shape[0])[:,None], stretch*fft.fftfreq(shape[1])[None])
     f[0,0] = np.inf
-    return (np.hypot(f, 1/(coarsest*shape[0]))**(-beta/2)).astype(np.float32)
+    amplitude = np.hypot(f, 1/(coarsest*shape[0]))**(-beta/2)
+    return (amplitude*f.size*np.sqrt(12/(amplitude**2).sum())).astype(np.float32) # 1/12 is the variance of uniform noise
 
-# %% ../../nbs/data/anatomy.ipynb #292e69f5
+# %% ../../nbs/data/anatomy.ipynb #676261af
 def noise_pair(
     rng: np.random.Generator,
     shape: tuple, # rows, columns
     beta: float = 3.2, # exponent of the power spectrum
     stretch: float = 1., # how much longer the structures are along the columns
     coarsest: float = 1., # period of the largest structures, as a share of the rows
-) -> np.ndarray: # complex64 of `shape`; real and imaginary part have mean 0 and standard deviation 1
+) -> np.ndarray: # complex64 of `shape`; real and imaginary part have mean 0 and, on average, variance 1
     "Two independent fields whose power falls as 1/f^beta."
     white = (rng.random((*shape, 2), np.float32)-np.float32(.5)).view(np.complex64)[...,0]
-    field = fft.ifft2(white*falling(shape, beta, stretch, coarsest), overwrite_x=True)
-    return field/np.float32(np.linalg.norm(field.ravel())/np.sqrt(2*field.size))
+    white *= falling(shape, beta, stretch, coarsest)
+    return fft.ifft2(white, overwrite_x=True)
 
 # %% ../../nbs/data/anatomy.ipynb #ee0b0afa
 def smoothstep(
@@ -114,7 +115,7 @@ class Shape:
     wave: float # phase of the outline's unevenness, radians
     gland: float # where the glands lie along the outline, -1 (above) to 1
 
-# %% ../../nbs/data/anatomy.ipynb #17c5ae42
+# %% ../../nbs/data/anatomy.ipynb #ada6cbf4
 def draw_shape(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -127,8 +128,8 @@ def draw_shape(
     below = s*draw(58, 82)
     above = s*draw(96, 136) if mlo else below*draw(.85, 1.15)
     point = np.clip(body.point+draw(-.2,.2), 0, 1)
-    return Shape(depth=s*draw(69, 97)*(1 + .17*mlo), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
-                 p=2.5-.8*point, q=draw(1.7,2.2), tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
+    return Shape(depth=s*draw(69, 97)*(1 + .19*mlo), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
+                 p=2.3-.8*point, q=draw(1.6,2.), tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
                  muscle=s*draw(42,74), reach=above*draw(.8,1.35), bow=draw(-3,9), wave=draw(0,6), gland=draw(-.5,.3))
 
 # %% ../../nbs/data/anatomy.ipynb #9be694c5
@@ -251,7 +252,7 @@ def gland_prior(
     under = np.minimum(inward/np.float32(11)-1, 0)
     return (cone + 2.5*under).astype(np.float32)
 
-# %% ../../nbs/data/anatomy.ipynb #de77a416
+# %% ../../nbs/data/anatomy.ipynb #0d420765
 def threshold_for(
     share: float, # of fibroglandular tissue in the volume
     field: np.ndarray, # where glands are likely [H, W]
@@ -267,16 +268,16 @@ def threshold_for(
         low, high = (middle, high) if found > share else (low, middle)
     return (low+high)/2
 
-SOFT, MOST = np.float32(.9), .62 # softness of the edge of glands; their share of the path at most
+SOFT, MOST = np.float32(1), .62 # softness of the edge of glands; their share of the path at most
 
-# %% ../../nbs/data/anatomy.ipynb #dce4586d
+# %% ../../nbs/data/anatomy.ipynb #93a8d4e7
 FRAME = 192. # mm, the side of the frame
 
 def frame_side(
     spacing: float, # mm a pixel
 ) -> int: # px
     "A frame with pixels about as fine as those that are drawn."
-    return 256 if spacing > .55 else 512 if spacing > .25 else 1024
+    return next((side for side in (128, 256, 512) if FRAME/side < 1.55*spacing), 1024)
 
 def warp(
     y: np.ndarray, # mm below the nipple's row [H]
@@ -380,7 +381,7 @@ def spicules(
         path = np.maximum(path, 3*np.exp(-(bent/wide)**2)*(along > 0)*rng.uniform(.5,1))
     return path*fade
 
-# %% ../../nbs/data/anatomy.ipynb #bce0bc85
+# %% ../../nbs/data/anatomy.ipynb #654763c4
 def lesion_path(
     rng: np.random.Generator,
     y: np.ndarray, x: np.ndarray, # mm from the lesion's centre
@@ -389,7 +390,7 @@ def lesion_path(
 ) -> tuple: # mm of tumour [H, W]; bool mask [H, W]
     "How much tumour is in the way, and where."
     reach = np.hypot(y, x)/(radius*lumpiness(rng, np.arctan2(y, x), kind))
-    ball = 2*radius*np.sqrt(np.clip(1-reach*reach, 0, 1))
+    ball = 2*radius*np.clip(1-reach*reach, 0, 1)**.75
     if kind == 'distortion': ball = .25*ball
     rays = spicules(rng, y, x, radius) if kind in ('spiculated','distortion') else 0*y
     return np.where(reach < 1.02, np.maximum(ball, rays), rays), reach < 1

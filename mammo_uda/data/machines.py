@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/machines.html.md"""
 # %% auto #0
 __all__ = ['BANDS', 'STAGES', 'FILMS', 'DIGITALS', 'MACHINES', 'DOMAINS', 'PACK', 'REFERENCE', 'Machine', 'smooth', 'detected',
            'controlled', 'quantum_noise', 'equalised', 'enhanced', 'evened', 'rimmed', 'folded', 'processed', 'curve',
-           'screen_film', 'border', 'label', 'scratches', 'tape', 'add_marks', 'image_of', 'domain_number',
+           'screen_film', 'border', 'label', 'scratches', 'tape', 'add_marks', 'within', 'image_of', 'domain_number',
            'own_machines', 'dealt', 'machine_of', 'dialled']
 
 # %% ../../nbs/data/machines.ipynb #1b9ec0f1
@@ -237,7 +237,14 @@ def add_marks(
     for mark in (tape, label, border, scratches): mark(rng, image, white)
     return np.minimum(image, white)
 
-# %% ../../nbs/data/machines.ipynb #cbb5a2df
+# %% ../../nbs/data/machines.ipynb #96c15cb7
+def within(
+    a: Anatomy,
+) -> Anatomy:
+    "The columns up to the nipple."
+    columns = np.flatnonzero(a.breast.any(0))[-1]+2
+    return replace(a, **{o: getattr(a, o)[:,:columns] for o in ('attenuation','breast','lesion')})
+
 def image_of(
     a: Anatomy,
     machine: Machine,
@@ -247,16 +254,17 @@ def image_of(
 ) -> np.ndarray: # float32 [H, W], 0 = air, 1 = densest
     "The anatomy as a machine shows it, chest wall on the left."
     exposing, noisy, marking = rng.spawn(3)
-    breast = a.breast.astype(np.float32)
-    x = controlled(detected(a, machine), a.breast, -machine.spread*exposing.standard_normal())
-    if noise: x = x + quantum_noise(noisy, x, a, machine.noise)
-    image = np.where(a.breast, curve(processed(x, breast, machine, a.spacing), machine), np.float32(machine.air))
+    image, near = np.full(a.breast.shape, machine.air, np.float32), within(a)
+    x = controlled(detected(near, machine), near.breast, -machine.spread*exposing.standard_normal())
+    if noise: x = x + quantum_noise(noisy, x, near, machine.noise)
+    x = processed(x, near.breast.astype(np.float32), machine, near.spacing)
+    np.copyto(image[:,:x.shape[1]], curve(x, machine), where=near.breast)
     if noise and machine.grain:
         image += noisy.standard_normal(image.shape, np.float32)*np.float32(np.sqrt(machine.grain)/a.spacing)
     if marks and marking.random() < machine.marks: image = add_marks(marking, image, machine.white)
     return np.clip(image, 0, 1)
 
-# %% ../../nbs/data/machines.ipynb #a545fd77
+# %% ../../nbs/data/machines.ipynb #216908fc
 FILMS = [
     screen_film('film-1', 3.0, fog=.18, density=2.05, error=.45, mtf=6., marks=.8),
     screen_film('film-2', 3.5, fog=.20, dmax=3.9, density=2.2, error=.45, high=3.8, mtf=5., marks=.6),
@@ -266,10 +274,10 @@ FILMS = [
 
 DIGITALS = [
     Machine('digital-1', 'digital', aim=.66, spread=.25, slope=.27, white=1.1, equalise=.4, flatten=.4, crisp=.5, mtf=3.5),
-    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.42, equalise=.75, flatten=.6, crisp=1., mtf=6.),
-    Machine('digital-3', 'digital', aim=.24, spread=.12, slope=.55, equalise=.8, flatten=.85, crisp=1.5, power=.85,
+    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.46, equalise=.75, flatten=.6, crisp=1., mtf=6.),
+    Machine('digital-3', 'digital', aim=.24, spread=.12, slope=.6, equalise=.8, flatten=.85, crisp=1.5, power=.85,
             rim=1.6, mtf=6.),
-    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.75, equalise=.7, flatten=.3, crisp=.8, local=.7, rim=.8, mtf=2.8),
+    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.78, equalise=.7, flatten=.3, crisp=.8, local=.7, rim=.8, mtf=2.8),
     Machine('digital-9', 'digital', aim=.5, spread=.2, slope=.35, equalise=.5, fold=.8, scatter=.6, noise=4e-5,
             mtf=2.2, held_out=True)]
 
