@@ -113,6 +113,7 @@ def beside(ours, theirs):
     found['real machines'], found['phantom machines'] = [
         [f'{m[n].min():.3f} to {m[n].max():.3f}' for n in numbers] for m in machines]
     between = [o['mean'].std() for o in (theirs, ours)]
+    found = found.astype(object)
     found.loc['mean, between images'] = ['', between[0], '', between[1], '', '', '']
     return found
 

@@ -115,7 +115,7 @@ class Shape:
     wave: float # phase of the outline's unevenness, radians
     gland: float # where the glands lie along the outline, -1 (above) to 1
 
-# %% ../../nbs/data/anatomy.ipynb #ada6cbf4
+# %% ../../nbs/data/anatomy.ipynb #c767f03a
 def draw_shape(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
@@ -127,7 +127,7 @@ def draw_shape(
     s, mlo = body.size, view == 'MLO'
     below = s*draw(58, 82)
     above = s*draw(96, 136) if mlo else below*draw(.85, 1.15)
-    point = np.clip(body.point+draw(-.2,.2), 0, 1)
+    point = float(np.clip(body.point+draw(-.2,.2), 0, 1))
     return Shape(depth=s*draw(69, 97)*(1 + .19*mlo), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
                  p=2.3-.8*point, q=draw(1.6,2.), tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
                  muscle=s*draw(42,74), reach=above*draw(.8,1.35), bow=draw(-3,9), wave=draw(0,6), gland=draw(-.5,.3))
@@ -290,7 +290,7 @@ def warp(
     around = 75*down/(np.abs(behind)+.6*distance+6)
     return ((around*scale).astype(np.int32) % side)*side + (distance*scale).astype(np.int32) % side
 
-# %% ../../nbs/data/anatomy.ipynb #2cd0964d
+# %% ../../nbs/data/anatomy.ipynb #f25082ff
 def tissue_share(
     rng: np.random.Generator,
     shape: Shape, # from `draw_shape`
@@ -304,11 +304,11 @@ def tissue_share(
     side = frame_side(y[1]-y[0])
     places = warp(y, shape.depth-x, side)
     cloud = noise_pair(rng, (side,side), 3.4, 2.2, .35).ravel()[places]
-    thread = noise_pair(rng, (side,side), 4.45, 3., .09).ravel()[places]
+    thread = noise_pair(rng, (side,side), 4.55, 3., .075).ravel()[places]
     coarse, fine = ridge(thread.real, .12), ridge(thread.imag, .18)
-    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .6*coarse + .35*fine
+    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .5*coarse + .3*fine
     glands = MOST*expit((likely-threshold_for(share, likely, thick, MOST))/SOFT)
-    fat = (.12*coarse + .09*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
+    fat = (.11*coarse + .08*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
     return np.clip(glands*(1+.2*cloud.imag+.3*(fine-.3)) + fat, 0, 1)
 
 # %% ../../nbs/data/anatomy.ipynb #69a8d169

@@ -23,7 +23,7 @@ from ..core.seeds import stream
 from .anatomy import Anatomy, anatomy, draw_side
 from .standardise import resize
 
-# %% ../../nbs/data/machines.ipynb #f084dd4d
+# %% ../../nbs/data/machines.ipynb #d47c199f
 @dataclass(frozen=True)
 class Machine:
     "The numbers of one machine, film or digital."
@@ -32,7 +32,7 @@ class Machine:
     held_out: bool = False # nobody tunes on it, and no default uses it
     scatter: float = .1 # scattered by primary radiation that is detected, behind 50 mm of breast
     mtf: float = 5. # lp/mm, where half of the modulation is left
-    noise: float = 4e-6 # mm2, noise power of the detected exposure at the aim, relative
+    noise: float = 2e-5 # mm2, noise power of the detected exposure at the aim, relative
     aim: float = .5 # grey of the tissue that exposure is controlled by
     spread: float = .05 # standard deviation between exposures, in log exposure
     slope: float = .3 # grey for one unit of log exposure at most
@@ -184,7 +184,7 @@ def curve(
     start = np.log(aim/(1-aim))
     return np.float32(machine.black) + np.float32(room)/(1+np.exp(-np.clip(4*machine.slope/room*x+start, -30, 30)))
 
-# %% ../../nbs/data/machines.ipynb #5f6c6c62
+# %% ../../nbs/data/machines.ipynb #376bd7eb
 def screen_film(
     name: str, # as it stands in the column `scanner`
     gradient: float, # optical density for a factor of ten in exposure, at most
@@ -193,15 +193,15 @@ def screen_film(
     density: float = 1.5, # that exposure control aims at
     error: float = .15, # its standard deviation
     low: float = .05, high: float = 3.6, # optical densities that the digitiser makes white and black
-    granularity: float = 3e-5, # mm2, noise power of the optical density
+    granularity: float = 1e-5, # mm2, noise power of the optical density
     **settings, # of `Machine`
 ) -> Machine:
     "A machine from what is known of a film and its digitiser."
     grey = lambda d: (high-d)/(high-low)
-    slope = gradient/np.log(10)/(high-low)
-    return Machine(name, 'film', aim=grey(density), spread=error/gradient*np.log(10), slope=slope, black=grey(dmax),
+    decade = float(np.log(10))
+    return Machine(name, 'film', aim=grey(density), spread=error/gradient*decade, slope=gradient/decade/(high-low), black=grey(dmax),
                    white=grey(fog), air=max(0, grey(dmax)), grain=granularity/(high-low)**2,
-                   marks=settings.pop('marks', .8), **settings)
+                   **dict(marks=.8, noise=6e-6) | settings)
 
 # %% ../../nbs/data/machines.ipynb #afea7ce4
 def border(rng, image, white):
@@ -264,20 +264,20 @@ def image_of(
     if marks and marking.random() < machine.marks: image = add_marks(marking, image, machine.white)
     return np.clip(image, 0, 1)
 
-# %% ../../nbs/data/machines.ipynb #216908fc
+# %% ../../nbs/data/machines.ipynb #a20513a7
 FILMS = [
-    screen_film('film-1', 3.0, fog=.18, density=2.05, error=.45, mtf=6., marks=.8),
-    screen_film('film-2', 3.5, fog=.20, dmax=3.9, density=2.2, error=.45, high=3.8, mtf=5., marks=.6),
-    screen_film('film-3', 2.7, fog=.16, dmax=3.4, density=1.95, error=.45, high=3.5, mtf=7., marks=.9),
+    screen_film('film-1', 3.4, fog=.18, density=2.05, error=.45, mtf=6., marks=.8),
+    screen_film('film-2', 3.8, fog=.20, dmax=3.9, density=2.2, error=.45, high=3.8, mtf=5., marks=.6),
+    screen_film('film-3', 3.2, fog=.16, dmax=3.4, density=1.95, error=.45, high=3.5, mtf=7., marks=.9),
     screen_film('film-9', 2.4, fog=.25, dmax=3.2, density=1.8, error=.3, mtf=4., marks=.8, scatter=.5,
                 granularity=2e-4, local=.5, fold=.6, held_out=True)]
 
 DIGITALS = [
-    Machine('digital-1', 'digital', aim=.66, spread=.25, slope=.27, white=1.1, equalise=.4, flatten=.4, crisp=.5, mtf=3.5),
-    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.46, equalise=.75, flatten=.6, crisp=1., mtf=6.),
-    Machine('digital-3', 'digital', aim=.24, spread=.12, slope=.6, equalise=.8, flatten=.85, crisp=1.5, power=.85,
+    Machine('digital-1', 'digital', aim=.68, spread=.25, slope=.31, white=1.1, equalise=.4, flatten=.35, crisp=.25, mtf=3.5),
+    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.5, equalise=.75, flatten=.45, crisp=.7, mtf=6.),
+    Machine('digital-3', 'digital', aim=.23, spread=.12, slope=.65, equalise=.8, flatten=.7, crisp=1.1, power=.85,
             rim=1.6, mtf=6.),
-    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.78, equalise=.7, flatten=.3, crisp=.8, local=.7, rim=.8, mtf=2.8),
+    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.82, equalise=.7, flatten=.2, crisp=.6, local=.7, rim=.8, mtf=2.8),
     Machine('digital-9', 'digital', aim=.5, spread=.2, slope=.35, equalise=.5, fold=.8, scatter=.6, noise=4e-5,
             mtf=2.2, held_out=True)]
 
