@@ -72,7 +72,7 @@ def sheet_height(
     "Height of the sheet whose breast fills about `size` pixels."
     return round(1.25*size)
 
-# %% ../../nbs/data/phantom.ipynb #866daae8
+# %% ../../nbs/data/phantom.ipynb #0a42ac1e
 def cropped_alike(
     images: list, # of one anatomy, from `expose`, [H, W]
     lesion: np.ndarray, # of that anatomy, bool [H, W], chest wall on the left
@@ -96,11 +96,12 @@ def known_answer(
     ease: float = EASE, # factor of a lesion's size and contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
     noise: bool = True, # of the answer; the source always has its own
+    scanner: str = None, # name of the source's machine; that of the patient if `None`
 ) -> list: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
     "The same anatomy in both domains and its lesion, standardised alike."
     who = patient, side, view
     height = sheet_height(size)
-    a, image = acquire(*who, source, height, seed, positive, ease, gap=gap)
+    a, image = acquire(*who, source, height, seed, positive, ease, gap=gap, scanner=scanner)
     _, truth = acquire(*who, other_domain(source), height, seed, positive, ease, gap=gap, noise=noise, marks=noise)
     return cropped_alike([image, truth], a.lesion, side, size)
 

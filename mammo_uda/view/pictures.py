@@ -60,16 +60,17 @@ def is_known(
     return 'phantom_version' in index and bool((index['phantom_version'] == PHANTOM).any())
 
 @lru_cache(32)
-def _known(phantom, side, view, size, data_seed, positive):
+def _known(phantom, side, view, size, data_seed, positive, ease, gap, scanner):
     # phantoms of film are numbered from 1, those of digital from a million
-    return known_answer(phantom, side, view, DOMAINS[phantom//1_000_000], size, data_seed, positive)[1:]
+    source = DOMAINS[phantom//1_000_000]
+    return known_answer(phantom, side, view, source, size, data_seed, positive, ease, gap, scanner=scanner)[1:]
 
 def known(
     row: pd.Series, # of the index of a phantom store
     size: int,      # px
 ) -> tuple:         # float32 [size,size]: its image in the other domain; its lesion, bool
     "What is known of a phantom, remembered for the last few"
-    return _known(row.phantom, row.laterality, row.view, size, row.data_seed, row.positive)
+    return _known(row.phantom, row.laterality, row.view, size, row.data_seed, row.positive, row.ease, row.gap, row.scanner)
 
 # %% ../../nbs/view/pictures.ipynb #5734311a
 def outline(
