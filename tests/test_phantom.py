@@ -210,8 +210,9 @@ def test_beyond_one_no_curve_makes_one_domain_of_the_other():
     assert alike(0) > .999 and alike(2) < alike(1) - .1
 
 
-def test_the_right_answer_is_without_noise_and_around_it_are_the_others():
-    noisy, clean = [known_answer(2, 'L', 'CC', 'digital', 64, noise=noise) for noise in (True, False)]
+@pytest.mark.parametrize('source', DOMAINS)
+def test_the_right_answer_is_without_noise_and_around_it_are_the_others(source):
+    noisy, clean = [known_answer(2, 'L', 'CC', source, 64, noise=noise) for noise in (True, False)]
     assert np.array_equal(noisy[0], clean[0]) and np.array_equal(noisy[2], clean[2])
     inside = (clean[1] > 0) & (noisy[1] > 0)
     error = (noisy[1]-clean[1])[inside]
