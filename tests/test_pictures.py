@@ -49,7 +49,7 @@ def test_outline_encloses_the_mask():
 
 def test_known_answers_fit_the_images_of_a_store(tmp_path):
     for domain in DOMAINS:
-        store = phantom_store(tmp_path/domain, domain, patients=3, size=64)
+        store = phantom_store(tmp_path/domain, domain, patients=8, size=64)
         ill = store.index[store.index.label==1].index[0]
         truth, lesion = known(store.index.iloc[ill], 64)
         assert lesion.any() and store[ill][lesion].min() > 0 and ((truth > 0)==(store[ill] > 0)).mean() > 0.95
