@@ -9,7 +9,7 @@ from mammo_uda.data.store import PixelStore, build_store, to_uint16, write_store
 from mammo_uda.data.ingest import ingest_notes, read_set
 from mammo_uda.data.describe import describe, near_duplicates, shortcuts, split_leaks
 from mammo_uda.data.phantom import (DOMAINS, SIDES, VIEWS, acquire, anatomy, draw_patient, expose, known_answer,
-                                    outline, phantom_index, phantom_store)
+                                    phantom_index, phantom_store)
 from mammo_uda.data.blocks import Mammogram, MammogramBlock, labelled_dls, mammogram_augment, shots, unpaired_dls
 from mammo_uda.translate.networks import MatchedStart, match_look, radial_power
 from mammo_uda.translate.cyclegan import SampleGrid

@@ -35,7 +35,8 @@ def falling(
     f = np.hypot(fft.fftfreq(shape[0])[:,None], stretch*fft.fftfreq(shape[1])[None])
     f[0,0] = np.inf
     amplitude = np.hypot(f, 1/(coarsest*shape[0]))**(-beta/2)
-    return (amplitude*f.size*np.sqrt(12/(amplitude**2).sum())).astype(np.float32) # 1/12 is the variance of uniform noise
+    white = 1/12 # variance of uniform noise
+    return (amplitude*f.size/np.sqrt(white*(amplitude**2).sum())).astype(np.float32)
 
 # %% ../../nbs/data/anatomy.ipynb #676261af
 def noise_pair(
@@ -128,8 +129,9 @@ def draw_shape(
     below = s*draw(58, 82)
     above = s*draw(96, 136) if mlo else below*draw(.85, 1.15)
     point = float(np.clip(body.point+draw(-.2,.2), 0, 1))
-    return Shape(depth=s*draw(69, 97)*(1 + .19*mlo), above=above, below=below, thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo),
-                 p=2.3-.8*point, q=draw(1.6,2.), tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
+    return Shape(depth=s*draw(69, 97)*(1 + .19*mlo), above=above, below=below,
+                 thickness=body.thickness*draw(.92, 1.08)*(1+.05*mlo), p=2.3-.8*point, q=draw(1.6,2.),
+                 tail=draw(.5,.9), sag=draw(1,1.9), nipple=draw(-5,5),
                  muscle=s*draw(42,74), reach=above*draw(.8,1.35), bow=draw(-3,9), wave=draw(0,6), gland=draw(-.5,.3))
 
 # %% ../../nbs/data/anatomy.ipynb #9be694c5
@@ -355,7 +357,8 @@ def draw_lesion(
 EASE = 1.5 # factor of a lesion's size and of its contrast; 1 is as published
 
 # %% ../../nbs/data/anatomy.ipynb #f179fbcc
-WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)), irregular=((2,.16),(3,.1),(4,.06),(7,.04),(11,.03)),
+WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)),
+             irregular=((2,.16),(3,.1),(4,.06),(7,.04),(11,.03)),
              spiculated=((2,.12),(3,.08),(5,.05),(9,.03)), distortion=())
 
 def lumpiness(
@@ -544,7 +547,8 @@ def anatomy(
     field = field_of(shape, view)[0]
     y, x = sheet(2*height, field)
     near = x[:2*int(np.searchsorted(x, shape.depth+max(shape.nipple, 2))/2+2)]
-    thick, glands, skin, muscle, inward = paths(stream('tissue', *numbers), shape, view, draw_density(patient, seed), y, near)
+    rng, share = stream('tissue', *numbers), draw_density(patient, seed)
+    thick, glands, skin, muscle, inward = paths(rng, shape, view, share, y, near)
     total = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle)
     mask = np.zeros(thick.shape, bool)
     if side == draw_side(patient, seed, positive):

@@ -199,8 +199,8 @@ def screen_film(
     "A machine from what is known of a film and its digitiser."
     grey = lambda d: (high-d)/(high-low)
     decade = float(np.log(10))
-    return Machine(name, 'film', aim=grey(density), spread=error/gradient*decade, slope=gradient/decade/(high-low), black=grey(dmax),
-                   white=grey(fog), air=max(0, grey(dmax)), grain=granularity/(high-low)**2,
+    return Machine(name, 'film', aim=grey(density), spread=error/gradient*decade, slope=gradient/decade/(high-low),
+                   black=grey(dmax), white=grey(fog), air=max(0, grey(dmax)), grain=granularity/(high-low)**2,
                    **dict(marks=.8, noise=6e-6) | settings)
 
 # %% ../../nbs/data/machines.ipynb #afea7ce4
@@ -273,11 +273,13 @@ FILMS = [
                 granularity=2e-4, local=.5, fold=.6, held_out=True)]
 
 DIGITALS = [
-    Machine('digital-1', 'digital', aim=.68, spread=.25, slope=.31, white=1.1, equalise=.4, flatten=.35, crisp=.25, mtf=3.5),
+    Machine('digital-1', 'digital', aim=.68, spread=.25, slope=.31, white=1.1, equalise=.4, flatten=.35, crisp=.25,
+            mtf=3.5),
     Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.5, equalise=.75, flatten=.45, crisp=.7, mtf=6.),
     Machine('digital-3', 'digital', aim=.23, spread=.12, slope=.65, equalise=.8, flatten=.7, crisp=1.1, power=.85,
             rim=1.6, mtf=6.),
-    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.82, equalise=.7, flatten=.2, crisp=.6, local=.7, rim=.8, mtf=2.8),
+    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.82, equalise=.7, flatten=.2, crisp=.6, local=.7, rim=.8,
+            mtf=2.8),
     Machine('digital-9', 'digital', aim=.5, spread=.2, slope=.35, equalise=.5, fold=.8, scatter=.6, noise=4e-5,
             mtf=2.2, held_out=True)]
 

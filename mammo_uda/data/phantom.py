@@ -24,7 +24,8 @@ from .standardise import apply_frame, find_frame, standardise
 from .store import PixelStore, write_store
 
 # %% ../../nbs/data/phantom.ipynb #49d2cb6e
-_all_ = ['SIDES', 'VIEWS', 'DOMAINS', 'Anatomy', 'Lesion', 'Shape', 'anatomy', 'draw_patient', 'draw_shape', 'view_numbers']
+_all_ = ['SIDES', 'VIEWS', 'DOMAINS', 'Anatomy', 'Lesion', 'Shape', 'anatomy',
+         'draw_patient', 'draw_shape', 'view_numbers']
 
 def other_domain(
     domain: str, # 'film' or 'digital'
@@ -134,8 +135,8 @@ def phantom_index(
     first = 1 + domain_number(domain)*1_000_000
     def row(i, side, view):
         split = 'test' if i >= round(patients*2/3) else 'valid' if i % 5 == 4 else 'train'
-        return dict(patient=f'{domain}-p{i+1:05}', domain=domain, photometric='MONOCHROME2', split=split, phantom=first+i,
-                    scanner=scanner or machine_of(first+i, domain, seed).name,
+        return dict(patient=f'{domain}-p{i+1:05}', domain=domain, photometric='MONOCHROME2', split=split,
+                    phantom=first+i, scanner=scanner or machine_of(first+i, domain, seed).name,
                     **phantom_row(first+i, side, view, seed, positive, ease))
     table = pd.DataFrame([row(i, side, view) for i in range(patients) for side in SIDES for view in VIEWS])
     table.insert(0, 'image_id', [f'{domain}-i{i+1:05}' for i in range(len(table))])
