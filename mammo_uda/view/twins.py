@@ -14,7 +14,7 @@ from rich import get_console
 from rich.text import Text
 
 from ..core.files import UserError
-from ..experiment.report import make_report, read_manifest, twin_page
+from ..experiment.report import read_manifest, twin_page, write_index
 from ..experiment.engine import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
@@ -49,4 +49,4 @@ def write_twins(
     run = Path(run)
     with run_lock(run):
         save_pages(run)
-        return make_report(run)
+        return write_index(run)
