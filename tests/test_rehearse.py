@@ -79,3 +79,10 @@ def test_the_sum_counts_pieces_and_beginnings():
 def test_an_epoch_without_a_length_goes_once_through_the_images():
     gan = next(o for o in steps_of('paper', arch=['small']) if o.name.startswith('gan-'))
     assert gan.config['steps'] is None and pieces(gan) == 200*round(1000*4*2/3*4/5 + .5)
+
+def test_what_a_killed_rehearsal_left_is_no_measurement(tmp_path, always):
+    steps = steps_of(arch=['small'])
+    for step in kinds(steps).values():
+        (step.partial(tmp_path)/'out'/'store').mkdir(parents=True)
+        step.folder(tmp_path).mkdir()
+    assert 'about' in tell_time(steps, tmp_path, 2)

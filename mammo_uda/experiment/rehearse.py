@@ -212,6 +212,10 @@ def training_steps(
     "How many steps all trainings take together."
     return sum(pieces(o) for o in steps if 'epochs' in o.config and rehearsal(o))
 
+def _clear(rehearsals, run):
+    for step in rehearsals:
+        for folder in (step.folder(run), step.partial(run)): shutil.rmtree(folder, ignore_errors=True)
+
 def measure_paces(
     rehearsals: list, # of `Step`
     run: Path, # folder of the run, locked by the caller
@@ -219,13 +223,11 @@ def measure_paces(
     device: str = None, # where steps compute
 ) -> dict: # key of a rehearsal to its pace
     "Does the rehearsals, and takes them away again."
-    folders = {o.key: o.folder(run) for o in rehearsals}
+    _clear(rehearsals, run)
     try:
         make_missing(rehearsals, run, workers, device=device)
-        return {key: read_json(folder/'pace.json', PACE) for key, folder in folders.items()}
-    finally:
-        for step in rehearsals:
-            for folder in (step.folder(run), step.partial(run)): shutil.rmtree(folder, ignore_errors=True)
+        return {o.key: read_json(o.folder(run)/'pace.json', PACE) for o in rehearsals}
+    finally: _clear(rehearsals, run)
 
 def add_up(
     steps: list, # of `Step`, those to be made
