@@ -5,6 +5,8 @@ from PIL import Image
 from mammo_uda.classify.networks import wheel_file
 from mammo_uda.data.phantom import phantom_store
 from mammo_uda.experiment import rehearse
+from mammo_uda.experiment.adapt import plan_adaptation
+from mammo_uda.experiment.adapted import all_steps
 from mammo_uda.experiment.plan import in_order
 from mammo_uda.experiment.rehearse import add_up, pieces, rehearsal, tell_time, training_steps
 from mammo_uda.experiment.settings import choose_settings
@@ -86,3 +88,9 @@ def test_what_a_killed_rehearsal_left_is_no_measurement(tmp_path, always):
         (step.partial(tmp_path)/'out'/'store').mkdir(parents=True)
         step.folder(tmp_path).mkdir()
     assert 'about' in tell_time(steps, tmp_path, 2)
+
+@pytest.mark.skipif(not wheel_file(), reason='the packaged weights are not installed')
+def test_questions_about_every_image_are_timed(tmp_path, always):
+    settings = choose_settings('tiny', arch=['efficientnet_lite0_probe'], weights='packaged', size=32, methods=['adabn'])
+    wanted = all_steps(plan_adaptation(settings, *phantom_domains()))
+    assert 'rehearse-answers' in {o.name for o in kinds(in_order(wanted)).values()} and 'about' in tell_time(wanted, tmp_path, 2)

@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/rehearse.html.md"""
 
 # %% auto #0
 __all__ = ['PACE', 'STEPS', 'REHEARSED', 'ENOUGH', 'Clock', 'made_up', 'keep_pace', 'rehearse_classifier', 'rehearse_gan',
-           'rehearse_features', 'rehearse_phantom', 'rehearse_images', 'side_of', 'rehearsal', 'epoch_steps', 'pieces',
-           'training_steps', 'measure_paces', 'add_up', 'tell_time']
+           'rehearse_features', 'rehearse_answers', 'rehearse_phantom', 'rehearse_images', 'side_of', 'rehearsal',
+           'epoch_steps', 'pieces', 'training_steps', 'measure_paces', 'add_up', 'tell_time']
 
 # %% ../../nbs/experiment/rehearse.ipynb #4a5c78dc
 import json
@@ -20,11 +20,12 @@ from time import monotonic
 import numpy as np
 import pandas as pd
 
-from ..classify.learner import save_classifier
+from ..classify.learner import predict_logits, save_classifier
 from ..classify.networks import Arch, make_net
 from ..classify.probe import keep_features
 from ..core.checked import number, read_json
 from ..core.files import write_whole
+from ..core.training import pick_device
 from ..core.values import from_json
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store, write_store
@@ -114,8 +115,24 @@ def rehearse_features(
     **how, # as for `keep_features`: arch, network
 ):
     "What a frozen network sees in a little noise."
-    store, clock = made_up(out/'store', size, 192), Clock()
+    store, clock = made_up(out/'store', size, 64), Clock()
     keep_features(out, clock, store.folder, **how, weights='none')
+    keep_pace(out, clock)
+
+@version(1)
+def rehearse_answers(
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    size: int, # px
+    arch: str, # name of the network
+    network: dict, # an `Arch`, as JSON
+):
+    "What a network answers about a little noise."
+    store, clock = made_up(out/'store', size, 64), Clock()
+    net = make_net(arch, 'none', from_json(Arch, network)).to(pick_device())
+    for done in (16, 32, 48, 64):
+        predict_logits(net, store, range(done-16, done))
+        clock(done, 64)
     keep_pace(out, clock)
 
 @version(1)
@@ -164,7 +181,7 @@ def _gan(step):
     config |= dict(domains=['a', 'b'])
     return rehearse_gan, config | (dict(asked=judge.config['arch'], source='a') if judge else {}), {}
 
-def _features(step): return rehearse_features, _only(step, 'arch', 'network') | dict(size=side_of(step)), {}
+def _of_network(fn): return lambda step: (fn, _only(step, 'arch', 'network') | dict(size=side_of(step)), {})
 
 def _phantom(step): return rehearse_phantom, _without(step, 'patients'), {}
 
@@ -172,7 +189,8 @@ def _images(step):
     config = _only(step, 'size', 'column', 'value') | dict(name=step.config['domain'])
     return rehearse_images, config, dict(images=step.inputs['images'])
 
-REHEARSED = dict(start_classifier=_classifier, train_classifier=_classifier, train_gan=_gan, keep_seen=_features,
+REHEARSED = dict(start_classifier=_classifier, train_classifier=_classifier, train_gan=_gan,
+                 keep_seen=_of_network(rehearse_features), predict_images=_of_network(rehearse_answers),
                  prepare_phantom=_phantom, prepare_images=_images)
 
 def rehearsal(
