@@ -7,12 +7,13 @@ from phantoms import first_images, phantom_run, trained_run
 from mammo_uda.core.files import write_whole
 from mammo_uda.data.store import PixelStore
 from mammo_uda.experiment.audit import audit_page
-from mammo_uda.experiment.report import make_report, run_table
+from mammo_uda.experiment.report import make_report, run_table, sample_run
 from mammo_uda.view.browser import Browser
 from mammo_uda.view.pictures import known
 from mammo_uda.view.table1 import Table1Viewer
 from mammo_uda.view.training import TrainingViewer
 from mammo_uda.view.translation import TranslationViewer
+from mammo_uda.view.twins import write_twins
 
 ANSWERS = dict(recipe='uda', way=['film to digital', 'digital to film'], label=[0, 1], images=[12, 13],
                translated=[0.125, 0.5], there_and_back=[0.25, 0.625])
@@ -37,6 +38,12 @@ def pages(run, sample):
                    table1=Table1Viewer(sample), trainings=TrainingViewer(sample))
     twins = {name: viewer.save(run/f'{name}.html') for name, viewer in viewers.items()}
     return twins | dict(report=sample/'table1.html', index=index, audit=audit)
+
+def test_a_viewer_with_nothing_to_show_is_left_out_and_named(tmp_path, capsys):
+    run = sample_run(tmp_path/'run')
+    text = write_twins(run).read_text()
+    assert 'trainings.html was left out. ' in capsys.readouterr().out and not (run/'trainings.html').exists()
+    assert 'href="table1-cells.html"' in text and 'trainings.html' not in text and 'roc.png' not in text
 
 ALL = ['browser', 'translation', 'table1', 'trainings', 'report', 'index', 'audit']
 

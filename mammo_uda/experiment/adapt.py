@@ -20,6 +20,7 @@ from ..core.files import UserError
 from .adapted import ADAPTED, Adapted, Wanted, all_steps, wanted_key, write_adapted
 from .engine import check_platform, make_missing, run_lock
 from .needs import check_disk
+from .rehearse import tell_time
 from .methods import LABELS, carried_to, find_method, own_method
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain
@@ -111,6 +112,7 @@ def adapt(
         wanted = plan_adaptation(settings, source, target, file)
         if not found_done(out, wanted_key(wanted)):
             print(check_disk(all_steps(wanted), work, workers), flush=True)
+            print(tell_time(all_steps(wanted), work, workers, device), flush=True)
             make_missing(all_steps(wanted), work, workers, None, device)
             write_adapted(work, wanted, method, settings, out, device)
     get_console().print(Text(f"The classifier is in {out}, its page {out/'index.html'}; {work} may be removed."))

@@ -19,7 +19,7 @@ from ..classify.learner import load_classifier, predict
 from ..core.checked import NAME, read_json, whole
 from ..core.files import UserError, clear_scraps, write_whole
 from ..data.store import PixelStore
-from .report import LIMITS, figure_png, html_page, make_report, read_manifest
+from .report import LIMITS, figure_png, html_page, read_manifest, write_index
 from .engine import run_lock
 from ..translate.audit import Audit, StoreAudit
 from ..translate.translator import load_translator
@@ -139,7 +139,7 @@ def audit_run(
         (run/'audit').mkdir(exist_ok=True)
         clear_scraps(run/'audit')
         page = write_audit(run, manifest, device)
-        make_report(run) # which names the audit
+        write_index(run) # which names the audit
         return page
 
 # %% ../../nbs/experiment/audit.ipynb #f8a672b5

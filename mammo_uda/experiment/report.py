@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/report.html.md"""
 
 # %% auto #0
 __all__ = ['STILL', 'LIMITS', 'sample_run', 'read_manifest', 'run_table', 'Triplets', 'example_rows', 'kind_text',
-           'draw_triplets', 'translation_figure', 'figure_png', 'html_page', 'twin_page', 'make_report']
+           'draw_triplets', 'translation_figure', 'figure_png', 'html_page', 'twin_page', 'write_index', 'make_report']
 
 # %% ../../nbs/experiment/report.ipynb #886b6a42
 import html, io, json
@@ -213,9 +213,10 @@ remove findings: never read them as mammograms."""
 
 # %% ../../nbs/experiment/report.ipynb #b0aeb398
 def _pictures(run):
-    "ROC curves and, where the run has them, translated images"
-    yield ('<h2>ROC curves</h2><p>One line for each seed; the panel says train → test.</p>'
-           '<img src="roc.png" alt="ROC curves">')
+    "ROC curves and translated images, where the run has them"
+    if (run/'roc.png').exists():
+        yield ('<h2>ROC curves</h2><p>One line for each seed; the panel says train → test.</p>'
+               '<img src="roc.png" alt="ROC curves">')
     if (run/'translations.png').exists():
         yield ('<h2>Translated images</h2>'
                '<p>Real, synthesised in the look of the other domain, and reconstructed by translating back.</p>'
@@ -254,6 +255,12 @@ def _index_page(run, table):
             f'<h2>Limits</h2><p class="limits">{LIMITS}</p>', _files(run)]
     return html_page('mammo_uda: Table 1', ''.join(body))
 
+def write_index(
+    run: str|Path, # run folder with scores and a manifest
+) -> Path:         # its `index.html`
+    "Write the page that names all that is there"
+    return write_whole(Path(run)/'index.html', _index_page(Path(run), run_table(run)))
+
 # %% ../../nbs/experiment/report.ipynb #0b97ed22
 def make_report(
     run: str|Path, # run folder with scores and a manifest
@@ -267,4 +274,4 @@ def make_report(
     write_whole(run/'table1.html', html_page('Table 1', table._repr_html_()))
     write_whole(run/'roc.png', figure_png(table.plot()))
     if translations: write_whole(run/'translations.png', figure_png(translations))
-    return write_whole(run/'index.html', _index_page(run, table))
+    return write_index(run)

@@ -13,6 +13,7 @@ __all__ = ['Domain', 'phantom_domains', 'is_store', 'open_images', 'open_domain'
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -50,13 +51,18 @@ def is_store(
     "Was this made by `build_store` or `write_store`?"
     return (Path(path)/'store.json').exists()
 
+@lru_cache(maxsize=16)
+def _listed(path, domain, content):
+    "A list or a folder, read once as long as its content is the same"
+    return Dataset.from_path(path, domain)
+
 def open_images(
     path: str|Path, # list, folder of DICOM or store
     domain: str, # what they are called
 ) -> Dataset:
     "The images that the user has named."
     if is_store(path): return Dataset(PixelStore(path).index.assign(domain=domain), path, path)
-    return Dataset.from_path(path, domain)
+    return _listed(path, domain, fingerprint(path) if Path(path).exists() else None)
 
 def open_domain(
     domain: Domain, # with a path

@@ -27,6 +27,7 @@ from ..evaluate.scores import read_scores, write_scores
 from ..evaluate.table1 import Table1
 from .methods import about_methods
 from .needs import check_disk
+from .rehearse import tell_time
 from .report import make_report
 from .settings import choose_settings, claim_folder, make_folder, run_precision
 from .sources import Domain, phantom_domains, split_domain
@@ -177,6 +178,7 @@ def run_table1(
         claim_folder(run, settings)
         steps = plan(settings, named, file)
         print(check_disk(steps.scores, run, workers), flush=True)
+        print(tell_time(steps.scores, run, workers, device), flush=True)
         table = make_table(run, settings, steps, workers, device)
         make_report(run)
     get_console().print(Text(f"The report is {run/'index.html'}"))

@@ -14,33 +14,32 @@ from rich import get_console
 from rich.text import Text
 
 from ..core.files import UserError
-from ..experiment.report import make_report, read_manifest, twin_page
+from ..experiment.report import read_manifest, twin_page, write_index
 from ..experiment.engine import run_lock
 from .table1 import Table1Viewer
 from .training import TrainingViewer
 from .translation import TranslationViewer
 
 # %% ../../nbs/view/twins.ipynb #a63518fc
-def _save(viewer, path, *most):
+def _save(make, path, *most):
     "Saves as many images as fit a page; a page that cannot be is left out, and said so"
-    for n in most:
-        try: return viewer.save(path, n)
-        except UserError: pass
-    try: viewer.save(path)
-    except UserError as e: get_console().print(Text(f'{path.name} was left out. {e}'))
+    for images in [*([n] for n in most), []]:
+        try: return make().save(path, *images)
+        except UserError as e: why = e
+    get_console().print(Text(f'{path.name} was left out. {why}'))
 
 def save_pages(
     run: Path, # run folder, locked by the caller
 ):
     "Saves the viewers of a run."
-    _save(Table1Viewer(run), run/'table1-cells.html')
+    _save(lambda: Table1Viewer(run), run/'table1-cells.html')
     translations = read_manifest(run)['translations']
     if not translations: return
     viewer = TranslationViewer(run)
     for way in dict.fromkeys((o['domain'], o['to']) for o in translations):
         viewer.direction.value = way
-        _save(viewer, run/twin_page(dict(zip(('domain', 'to'), way))), 8, 4, 2, 1)
-    _save(TrainingViewer(run), run/'trainings.html')
+        _save(lambda: viewer, run/twin_page(dict(zip(('domain', 'to'), way))), 8, 4, 2, 1)
+    _save(lambda: TrainingViewer(run), run/'trainings.html')
 
 def write_twins(
     run: str|Path, # run folder
@@ -49,4 +48,4 @@ def write_twins(
     run = Path(run)
     with run_lock(run):
         save_pages(run)
-        return make_report(run)
+        return write_index(run)
