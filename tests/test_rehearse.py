@@ -89,6 +89,11 @@ def test_what_a_killed_rehearsal_left_is_no_measurement(tmp_path, always):
         step.folder(tmp_path).mkdir()
     assert 'about' in tell_time(steps, tmp_path, 2)
 
+def test_what_a_killed_rehearsal_left_is_cleared_where_none_follows(tmp_path):
+    steps = steps_of(arch=['small'])
+    for step in kinds(steps).values(): (step.partial(tmp_path)/'out').mkdir(parents=True)
+    assert 'too few' in tell_time(steps, tmp_path, 2) and not [*(tmp_path/'steps').iterdir()]
+
 @pytest.mark.skipif(not wheel_file(), reason='the packaged weights are not installed')
 def test_questions_about_every_image_are_timed(tmp_path, always):
     settings = choose_settings('tiny', arch=['efficientnet_lite0_probe'], weights='packaged', size=32, methods=['adabn'])

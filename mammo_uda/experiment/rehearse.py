@@ -230,9 +230,8 @@ def training_steps(
     "How many steps all trainings take together."
     return sum(pieces(o) for o in steps if 'epochs' in o.config and rehearsal(o))
 
-def _clear(rehearsals, run):
-    for step in rehearsals:
-        for folder in (step.folder(run), step.partial(run)): shutil.rmtree(folder, ignore_errors=True)
+def _clear(run):
+    for folder in Path(run).glob('steps/rehearse-*'): shutil.rmtree(folder, ignore_errors=True)
 
 def measure_paces(
     rehearsals: list, # of `Step`
@@ -241,11 +240,10 @@ def measure_paces(
     device: str = None, # where steps compute
 ) -> dict: # key of a rehearsal to its pace
     "Does the rehearsals, and takes them away again."
-    _clear(rehearsals, run)
     try:
         make_missing(rehearsals, run, workers, device=device)
         return {o.key: read_json(o.folder(run)/'pace.json', PACE) for o in rehearsals}
-    finally: _clear(rehearsals, run)
+    finally: _clear(run)
 
 def add_up(
     steps: list, # of `Step`, those to be made
@@ -265,6 +263,7 @@ def tell_time(
     device: str = None, # where steps compute
 ) -> str: # a sentence
     "Says how long the missing steps will take."
+    _clear(run)
     todo = [o for o in in_order(steps) if not o.folder(run).exists()]
     n = training_steps(todo)
     if n < ENOUGH: return f"Its trainings have {n} steps in all: too few to time first."
