@@ -51,9 +51,9 @@ OWN = ['--film', 'film/index.csv', '--digital', 'digital/index.csv']
 
 @pytest.mark.parametrize('args, words', [
     (['--film', 'no.csv', *OWN[2:]],                 ['no.csv does not exist']),
-    ([*OWN[:2], '--digital', 'empty'],               ['empty is a folder']),
+    ([*OWN[:2], '--digital', 'empty'],               ['empty holds no files', 'the folder with the DICOM files']),
     (OWN[:2],                                        ['--film', '--digital']),
-    ([*OWN[:2], '--digital', 'film/index.csv'],      ['--film', '--digital', 'film/index.csv']),
+    ([*OWN[:2], '--digital', 'film/index.csv'],      ['film and digital hold the same images', 'film/index.csv']),
     (['--size', '7'],                                ['--size is 7']),
     (['--seeds', '0'],                               ['--seeds is 0']),
     (['--workers', '-1'],                            ['--workers is -1']),
@@ -63,7 +63,7 @@ OWN = ['--film', 'film/index.csv', '--digital', 'digital/index.csv']
     (['--device', 'abacus'],                         ['--device abacus']),
     (['--weights', 'no.pth'],                        ['no.pth']),
     (['--out', 'begun', '--data-seed', '8'],         ['--out begun', 'data_seed 7']),
-    ([*OWN, '--out', 'begun', '--data-seed', '7'],   ['--out begun', 'images phantoms']),
+    ([*OWN, '--out', 'begun', '--data-seed', '7'],   ['--out begun', 'holds a run of other images']),
     (['--out', 'a_file'],                            ['--out a_file']),
     (['--out', 'a_file/run'],                        ['--out a_file/run']),
 ])
@@ -73,10 +73,10 @@ def test_bad_option(there, args, words):
     assert content(there) == before
 
 @pytest.mark.parametrize('changed, words', [
-    (dict(label=None),                           ["no column 'label'"]),
+    (dict(label=None),                           ['has no labels', 'its column label']),
     (dict(image_id=['a', *'bcdefghijk', 'a']),   ['row 13', "'a' was used before"]),
     (dict(label=[0]*6 + ['malignant'] + [1]*5),  ['row 8', "'malignant'", '0 or 1']),
-    (dict(patient=['P0', *range(10), 'P0']),     ['row 2', 'both splits']),
+    (dict(patient=['P0', *range(10), 'P0']),     ['row 2', 'in two splits']),
     (dict(label=[0]*12),                         ['one class only']),
     (dict(label=[1]*4 + [0]*8),                  ['4 patients of label 1', 'at least 5']),
 ])

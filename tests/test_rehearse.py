@@ -8,7 +8,7 @@ from mammo_uda.experiment import rehearse
 from mammo_uda.experiment.adapt import plan_adaptation
 from mammo_uda.experiment.adapted import all_steps
 from mammo_uda.experiment.plan import in_order
-from mammo_uda.experiment.rehearse import add_up, pieces, rehearsal, tell_time, training_steps
+from mammo_uda.experiment.rehearse import Clock, add_up, pieces, rehearsal, tell_time, training_steps, with_rehearsals
 from mammo_uda.experiment.settings import choose_settings
 from mammo_uda.experiment.sources import Domain, phantom_domains
 from mammo_uda.experiment.study import plan
@@ -25,7 +25,7 @@ def always(monkeypatch): monkeypatch.setattr(rehearse, 'ENOUGH', 0)
 
 def test_a_short_run_is_not_timed(tmp_path):
     steps = steps_of(arch=['small'])
-    assert f'have {training_steps(steps)} steps in all' in tell_time(steps, tmp_path, 1) and not [*tmp_path.iterdir()]
+    assert f'have {training_steps(with_rehearsals(steps))} steps in all' in tell_time(steps, tmp_path, 1) and not [*tmp_path.iterdir()]
 
 def test_what_is_timed_is_said_and_leaves_nothing_behind(tmp_path, always, capsys):
     steps = steps_of(arch=['small'], methods=['uda', 'uda-semantic', 'adabn', 'uda-untrained'])
@@ -48,6 +48,12 @@ def test_lists_are_timed_and_stores_need_not_be(tmp_path, always):
 def test_a_frozen_network_is_timed(tmp_path, always):
     steps = steps_of(arch=['efficientnet_lite0_probe'], weights='packaged', size=32)
     assert 'rehearse-features' in {o.name for o in kinds(steps).values()} and 'about' in tell_time(steps, tmp_path, 1)
+
+@pytest.mark.parametrize('seen', [[(3., 1)], [(3., 1), (5., 2)]])
+def test_a_target_of_one_or_two_images_has_a_pace(seen):
+    clock = Clock()
+    clock.begun, clock.seen = 1., seen
+    assert clock.pace() == dict(each=2., before=0.)
 
 def test_trainings_alike_are_timed_once():
     one, more = [kinds(steps_of('default', seeds=n, methods=m)) for n, m in [(1, ['uda']), (3, ['uda', 'oracle', 'uda-scratch'])]]
@@ -74,9 +80,10 @@ def test_what_is_there_is_not_counted(tmp_path, monkeypatch):
     assert said() == 'Its trainings have 0 steps in all: too few to time first.'
 
 def test_the_sum_counts_pieces_and_beginnings():
-    steps = [o for o in steps_of('default', arch=['small']) if rehearsal(o)]
+    pairs = with_rehearsals(steps_of('default', arch=['small']))
+    steps = [o for o, _ in pairs]
     paces = {key: dict(each=2., before=3.) for key in kinds(steps)}
-    assert add_up(steps, paces, 1) == 2*sum(map(pieces, steps)) + 3*len(steps) == 2*add_up(steps, paces, 2)
+    assert add_up(pairs, paces, 1) == 2*sum(map(pieces, steps)) + 3*len(steps) == 2*add_up(pairs, paces, 2)
 
 def test_an_epoch_without_a_length_goes_once_through_the_images():
     gan = next(o for o in steps_of('paper', arch=['small']) if o.name.startswith('gan-'))
@@ -88,6 +95,11 @@ def test_what_a_killed_rehearsal_left_is_no_measurement(tmp_path, always):
         (step.partial(tmp_path)/'out'/'store').mkdir(parents=True)
         step.folder(tmp_path).mkdir()
     assert 'about' in tell_time(steps, tmp_path, 2)
+
+def test_what_a_killed_rehearsal_left_is_cleared_where_none_follows(tmp_path):
+    steps = steps_of(arch=['small'])
+    for step in kinds(steps).values(): (step.partial(tmp_path)/'out').mkdir(parents=True)
+    assert 'too few' in tell_time(steps, tmp_path, 2) and not [*(tmp_path/'steps').iterdir()]
 
 @pytest.mark.skipif(not wheel_file(), reason='the packaged weights are not installed')
 def test_questions_about_every_image_are_timed(tmp_path, always):

@@ -7,7 +7,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/rehearse.html.md"""
 # %% auto #0
 __all__ = ['PACE', 'STEPS', 'REHEARSED', 'ENOUGH', 'Clock', 'made_up', 'keep_pace', 'rehearse_classifier', 'rehearse_gan',
            'rehearse_features', 'rehearse_answers', 'rehearse_phantom', 'rehearse_images', 'side_of', 'rehearsal',
-           'epoch_steps', 'pieces', 'training_steps', 'measure_paces', 'add_up', 'tell_time']
+           'epoch_steps', 'pieces', 'with_rehearsals', 'training_steps', 'measure_paces', 'add_up', 'tell_time']
 
 # %% ../../nbs/experiment/rehearse.ipynb #4a5c78dc
 import json
@@ -29,8 +29,9 @@ from ..core.training import pick_device
 from ..core.values import from_json
 from ..data.dataset import Dataset
 from ..data.store import PixelStore, build_store, write_store
+from .audit import some
 from .engine import make_missing
-from .needs import count_images
+from .needs import count_images, prepared
 from .plan import Step, in_order, version
 from .sources import Domain, is_store, open_domain, prepare_phantom
 from .status import in_words
@@ -45,7 +46,8 @@ class Clock:
     def pace(self) -> dict: # seconds of a piece, and before the first of them
         "What a piece takes, and what comes before them."
         times, done = np.array(self.seen).T
-        each = float(np.median(np.diff(times[1:])/np.diff(done[1:])))
+        rates = np.diff(times)/np.diff(done) if len(done) > 1 else (times - self.begun)/done
+        each = float(np.median(rates))
         return dict(each=each, before=max(0., times[0] - self.begun - each*done[0]))
 
 # %% ../../nbs/experiment/rehearse.ipynb #8ca31715
@@ -156,8 +158,7 @@ def rehearse_images(
 ):
     "A few of the user's images."
     listed, clock = open_domain(Domain(path=images, **whose)), Clock()
-    rows = np.unique(np.linspace(0, len(listed)-1, 24).astype(int))
-    few = Dataset(listed.table.iloc[rows].assign(label=pd.NA), listed.folder, listed.name)
+    few = Dataset(listed.table.iloc[some(np.arange(len(listed)), 24)].assign(label=pd.NA), listed.folder, listed.name)
     build_store(few, out/'store', size, progress=clock, without=())
     keep_pace(out, clock)
 
@@ -172,16 +173,17 @@ def side_of(
     "The side of the images that a step sees."
     return in_order([step])[0].config['size']
 
-def _classifier(step):
-    return rehearse_classifier, _only(step, 'arch', 'network', 'bs', 'precision') | dict(size=side_of(step)), {}
-
 def _gan(step):
     judge = step.inputs.get('classifier')
     config = _without(step, 'epochs', 'steps', 'seed', 'domains', 'source') | dict(size=side_of(step))
     config |= dict(domains=['a', 'b'])
     return rehearse_gan, config | (dict(asked=judge.config['arch'], source='a') if judge else {}), {}
 
-def _of_network(fn): return lambda step: (fn, _only(step, 'arch', 'network') | dict(size=side_of(step)), {})
+def _of_network(fn, *names):
+    "What a rehearsal of a network is asked: the network, the side of its images, and what else is named"
+    return lambda step: (fn, _only(step, 'arch', 'network', *names) | dict(size=side_of(step)), {})
+
+_classifier = _of_network(rehearse_classifier, 'bs', 'precision')
 
 def _phantom(step): return rehearse_phantom, _without(step, 'patients'), {}
 
@@ -218,21 +220,25 @@ def pieces(
 ) -> int:
     "Steps of a training, or images."
     if 'epochs' in step.config: return step.config['epochs']*epoch_steps(step)
-    store = step.inputs.get('store', step)
-    return count_images(store.inputs.get('store', store))
+    return count_images(prepared(step))
 
 # %% ../../nbs/experiment/rehearse.ipynb #4648f336
 ENOUGH = 100 # steps of training that are worth a rehearsal
 
-def training_steps(
+def with_rehearsals(
     steps: list, # of `Step`
+) -> list: # of pairs: a step and its rehearsal
+    "The steps that are worth a rehearsal."
+    return [(step, stand_in) for step in steps if (stand_in := rehearsal(step))]
+
+def training_steps(
+    pairs: list, # from `with_rehearsals`
 ) -> int:
     "How many steps all trainings take together."
-    return sum(pieces(o) for o in steps if 'epochs' in o.config and rehearsal(o))
+    return sum(pieces(step) for step, _ in pairs if 'epochs' in step.config)
 
-def _clear(rehearsals, run):
-    for step in rehearsals:
-        for folder in (step.folder(run), step.partial(run)): shutil.rmtree(folder, ignore_errors=True)
+def _clear(run):
+    for folder in Path(run).glob('steps/rehearse-*'): shutil.rmtree(folder, ignore_errors=True)
 
 def measure_paces(
     rehearsals: list, # of `Step`
@@ -241,20 +247,18 @@ def measure_paces(
     device: str = None, # where steps compute
 ) -> dict: # key of a rehearsal to its pace
     "Does the rehearsals, and takes them away again."
-    _clear(rehearsals, run)
     try:
         make_missing(rehearsals, run, workers, device=device)
         return {o.key: read_json(o.folder(run)/'pace.json', PACE) for o in rehearsals}
-    finally: _clear(rehearsals, run)
+    finally: _clear(run)
 
 def add_up(
-    steps: list, # of `Step`, those to be made
+    pairs: list, # from `with_rehearsals`, of the steps to be made
     paces: dict, # from `measure_paces`
     workers: int, # steps at once
 ) -> float: # seconds
     "How long steps take, at these paces."
-    stand_ins = {o.key: rehearsal(o) for o in steps}
-    timed = [(paces[stand_ins[o.key].key], pieces(o)) for o in steps if stand_ins[o.key]]
+    timed = [(paces[stand_in.key], pieces(step)) for step, stand_in in pairs]
     return sum(pace['before'] + pace['each']*n for pace, n in timed)/workers
 
 # %% ../../nbs/experiment/rehearse.ipynb #44130ce6
@@ -265,10 +269,11 @@ def tell_time(
     device: str = None, # where steps compute
 ) -> str: # a sentence
     "Says how long the missing steps will take."
-    todo = [o for o in in_order(steps) if not o.folder(run).exists()]
-    n = training_steps(todo)
+    _clear(run)
+    pairs = with_rehearsals([o for o in in_order(steps) if not o.folder(run).exists()])
+    n = training_steps(pairs)
     if n < ENOUGH: return f"Its trainings have {n} steps in all: too few to time first."
     print("A few steps of each kind are timed first.", flush=True)
-    rehearsals = {o.key: o for o in map(rehearsal, todo) if o}
+    rehearsals = {o.key: o for _, o in pairs}
     paces = measure_paces([*rehearsals.values()], run, workers, device)
-    return f"The whole run will take about {in_words(add_up(todo, paces, workers))} on this machine."
+    return f"The whole run will take about {in_words(add_up(pairs, paces, workers))} on this machine."

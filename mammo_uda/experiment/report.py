@@ -255,11 +255,13 @@ def _index_page(run, table):
             f'<h2>Limits</h2><p class="limits">{LIMITS}</p>', _files(run)]
     return html_page('mammo_uda: Table 1', ''.join(body))
 
+def _write_index(run, table): return write_whole(run/'index.html', _index_page(run, table))
+
 def write_index(
     run: str|Path, # run folder with scores and a manifest
 ) -> Path:         # its `index.html`
     "Write the page that names all that is there"
-    return write_whole(Path(run)/'index.html', _index_page(Path(run), run_table(run)))
+    return _write_index(Path(run), run_table(run))
 
 # %% ../../nbs/experiment/report.ipynb #0b97ed22
 def make_report(
@@ -274,4 +276,4 @@ def make_report(
     write_whole(run/'table1.html', html_page('Table 1', table._repr_html_()))
     write_whole(run/'roc.png', figure_png(table.plot()))
     if translations: write_whole(run/'translations.png', figure_png(translations))
-    return write_index(run)
+    return _write_index(run, table)

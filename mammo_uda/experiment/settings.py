@@ -171,7 +171,9 @@ def claim_folder(
     there = read_json(path, SETTINGS)
     if there.get('layout') != settings['layout']:
         raise UserError(f"--out {run} was made by another version of mammo_uda: give another folder.")
-    for k in ['domains', *sorted(settings.keys() - EXTENDS - {'domains'})]:
+    if there.get('domains') != settings['domains']:
+        raise UserError(f"--out {run} holds a run of other images: give another folder, or the same images as before.")
+    for k in sorted(settings.keys() - EXTENDS):
         if there.get(k) != settings.get(k):
             raise UserError(f"--out {run} holds a run with {k} {str(there.get(k))[:100]}, not {settings.get(k)}: "
                             "give another folder, or the same settings.")
