@@ -173,10 +173,13 @@ def test_a_domain_is_several_machines_of_its_own():
     assert len(set(settings)) == len(settings)
 
 
-def test_a_machine_can_be_asked_for_by_name(tmp_path):
-    store = phantom_store(tmp_path/'held', 'film', patients=2, size=32, scanner='film-9')
-    assert (store.index.scanner == 'film-9').all()
-    assert not np.allclose(store[:], phantom_store(tmp_path/'dealt', 'film', patients=2, size=32)[:])
+def test_a_machine_by_its_name_is_a_domain_of_the_same_breasts(tmp_path):
+    dealt = phantom_index('film', 6)
+    alone = phantom_store(tmp_path/'alone', 'film-9', patients=6, size=32, tested=True)
+    assert (alone.index.scanner == 'film-9').all() and (alone.index.split == 'test').all()
+    assert alone.index.phantom.tolist() == dealt.phantom[dealt.split == 'test'].tolist()
+    others = phantom_store(tmp_path/'dealt', 'film', patients=6, size=32)
+    assert not np.allclose(alone[:], others[others.where(split='test')])
 
 
 def test_prevalence_is_the_same_in_all_domains():
@@ -231,5 +234,5 @@ def test_an_image_stays_in_its_range_under_all_marks():
         marked = add_marks(np.random.default_rng(seed), np.full((40, 32), .9, np.float32), .95)
         assert marked.min() >= 0 and marked.max() <= .95 + 1e-6
     for machine, side in product(MACHINES, SIDES):
-        image = acquire(1, side, 'MLO', MACHINES[machine].domain, HEIGHT, scanner=machine)[1]
+        image = acquire(1, side, 'MLO', machine, HEIGHT)[1]
         assert image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1

@@ -7,8 +7,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/machines.html.md"""
 # %% auto #0
 __all__ = ['BANDS', 'STAGES', 'FILMS', 'DIGITALS', 'MACHINES', 'DOMAINS', 'PACK', 'REFERENCE', 'Machine', 'smooth', 'detected',
            'controlled', 'quantum_noise', 'equalised', 'enhanced', 'evened', 'rimmed', 'folded', 'processed', 'curve',
-           'screen_film', 'border', 'label', 'scratches', 'tape', 'add_marks', 'within', 'image_of', 'domain_number',
-           'own_machines', 'dealt', 'machine_of', 'dialled']
+           'screen_film', 'border', 'label', 'scratches', 'tape', 'add_marks', 'within', 'image_of', 'own_machines',
+           'domain_number', 'dealt', 'machine_of', 'dialled']
 
 # %% ../../nbs/data/machines.ipynb #1b9ec0f1
 from dataclasses import dataclass, fields, replace
@@ -147,7 +147,7 @@ def rimmed(
     spacing: float, # mm a pixel
 ) -> np.ndarray: # float32 [H, W]
     "A bright line along the skin."
-    cover = resize(resize(breast, [max(2, round(side*spacing/3)) for side in x.shape]), x.shape)
+    cover = gaussian_filter(breast, 1.2/spacing, truncate=2.5, mode='nearest')
     return x + machine.rim*np.clip(2-2*cover, 0, 1)
 
 def folded(
@@ -288,19 +288,19 @@ MACHINES = {m.name: m for m in FILMS+DIGITALS}
 # %% ../../nbs/data/machines.ipynb #8853b428
 DOMAINS = 'film', 'digital'
 
-def domain_number(
-    domain: str, # 'film' or 'digital'
-) -> int: # 0 or 1
-    "Place in `DOMAINS`."
-    if domain in DOMAINS: return DOMAINS.index(domain)
-    raise UserError(f"There are no phantoms of {domain}: choose from {', '.join(DOMAINS)}.")
-
 def own_machines(
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
 ) -> list: # of `Machine`
     "The machines that a domain is a mixture of."
-    domain_number(domain)
-    return [m for m in MACHINES.values() if m.domain == domain and not m.held_out]
+    own = [m for m in MACHINES.values() if m.name == domain or m.domain == domain and not m.held_out]
+    if own: return own
+    raise UserError(f"There are no phantoms of {domain}: choose from {', '.join([*DOMAINS, *MACHINES])}.")
+
+def domain_number(
+    domain: str, # 'film', 'digital' or the name of a machine
+) -> int: # 0 or 1
+    "Place in `DOMAINS`."
+    return DOMAINS.index(own_machines(domain)[0].domain)
 
 # %% ../../nbs/data/machines.ipynb #941a2506
 PACK = 60 # patients that are dealt together
@@ -308,7 +308,7 @@ PACK = 60 # patients that are dealt together
 @lru_cache(64)
 def dealt(
     pack: int, # number of the pack
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     seed: int, # of the data set
 ) -> list: # names of machines, one a patient
     "Machines of the patients of a pack, dealt within each label."
@@ -324,7 +324,7 @@ def dealt(
 
 def machine_of(
     patient: int, # number of the patient
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     seed: int = 0, # of the data set
 ) -> Machine:
     "The machine a patient is seen on."

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.seeds import stream
-from .anatomy import (EASE, SIDES, VIEWS, Anatomy, Lesion, Shape, anatomy, density_class,
+from .anatomy import (EASE, SIDES, VIEWS, Anatomy, Lesion, Shape, anatomy, density_class, draw_benign,
                                     draw_patient, draw_shape, view_numbers)
-from .machines import DOMAINS, MACHINES, Machine, dialled, domain_number, image_of, machine_of
+from .machines import DOMAINS, dialled, domain_number, image_of, machine_of
 from .standardise import apply_frame, find_frame, standardise
 from .store import PixelStore, write_store
 
@@ -28,7 +28,7 @@ _all_ = ['SIDES', 'VIEWS', 'DOMAINS', 'Anatomy', 'Lesion', 'Shape', 'anatomy',
          'draw_patient', 'draw_shape', 'view_numbers']
 
 def other_domain(
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
 ) -> str: # 'digital' or 'film'
     "The domain of the other machines."
     return DOMAINS[1-domain_number(domain)]
@@ -36,17 +36,15 @@ def other_domain(
 # %% ../../nbs/data/phantom.ipynb #829c845f
 def expose(
     a: Anatomy,
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     side: str, # 'L' or 'R'
     rng: np.random.Generator, # of the acquisition
     marks: bool = True, # film has its border, label and scratches
     noise: bool = True, # quantum noise and grain
     gap: float = 1., # how far the domains are apart, 0 to 2
-    scanner: str = None, # name of a machine; that of the patient if `None`
 ) -> np.ndarray: # float32 [H, W], 0 = air, 1 = densest
     "The anatomy as a machine of one domain shows it."
-    machine = MACHINES[scanner] if scanner else machine_of(a.patient, domain, a.seed)
-    image = image_of(a, dialled(machine, gap), rng, marks, noise)
+    image = image_of(a, dialled(machine_of(a.patient, domain, a.seed), gap), rng, marks, noise)
     return np.ascontiguousarray(image if side == 'L' else image[:,::-1])
 
 # %% ../../nbs/data/phantom.ipynb #98e8569f
@@ -54,12 +52,12 @@ def acquire(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
     view: str, # 'CC' or 'MLO'
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     height: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of a lesion's size and contrast; 1 is as published
-    **exposure, # of `expose`: `marks`, `noise`, `gap`, `scanner`
+    ease: float = EASE, # factor of the size of masses and the contrast of lesions; 1 is as published
+    **exposure, # of `expose`: `marks`, `noise`, `gap`
 ) -> tuple: # Anatomy; float32 [H, W]
     "An anatomy and its image in one domain."
     a = anatomy(patient, side, view, height, seed, positive, ease)
@@ -97,12 +95,11 @@ def known_answer(
     ease: float = EASE, # factor of a lesion's size and contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
     noise: bool = True, # of the answer; the source always has its own
-    scanner: str = None, # name of the source's machine; that of the patient if `None`
 ) -> list: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
     "The same anatomy in both domains and its lesion, standardised alike."
     who = patient, side, view
     height = sheet_height(size)
-    a, image = acquire(*who, source, height, seed, positive, ease, gap=gap, scanner=scanner)
+    a, image = acquire(*who, source, height, seed, positive, ease, gap=gap)
     _, truth = acquire(*who, other_domain(source), height, seed, positive, ease, gap=gap, noise=noise, marks=noise)
     return cropped_alike([image, truth], a.lesion, side, size)
 
@@ -120,23 +117,23 @@ def phantom_row(
     "What is known of one image, whatever shows it."
     share, ill, lesion = draw_patient(patient, seed, positive)
     found = dict(lesion=lesion.kind, lesion_mm=round(ease*lesion.size, 1)) if ill == side else {}
-    return dict(laterality=side, view=view, label=int(ill == side), density=density_class(share)) | found
+    known = dict(laterality=side, view=view, label=int(ill == side), density=density_class(share))
+    return known | dict(benign=len(draw_benign(patient, side, seed))) | found
 
 def phantom_index(
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     patients: int, # how many
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
     ease: float = EASE, # factor of a lesion's size and contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
-    scanner: str = None, # name of a machine for all; dealt if `None`
 ) -> pd.DataFrame: # a row an image
     "Who is in a phantom data set: four views a patient."
     first = 1 + domain_number(domain)*1_000_000
     def row(i, side, view):
         split = 'test' if i >= round(patients*2/3) else 'valid' if i % 5 == 4 else 'train'
         return dict(patient=f'{domain}-p{i+1:05}', domain=domain, photometric='MONOCHROME2', split=split,
-                    phantom=first+i, scanner=scanner or machine_of(first+i, domain, seed).name,
+                    phantom=first+i, scanner=machine_of(first+i, domain, seed).name,
                     **phantom_row(first+i, side, view, seed, positive, ease))
     table = pd.DataFrame([row(i, side, view) for i in range(patients) for side in SIDES for view in VIEWS])
     table.insert(0, 'image_id', [f'{domain}-i{i+1:05}' for i in range(len(table))])
@@ -146,18 +143,19 @@ def phantom_index(
 # %% ../../nbs/data/phantom.ipynb #2577b30f
 def phantom_store(
     folder: str|Path, # to make
-    domain: str, # 'film' or 'digital'
+    domain: str, # 'film', 'digital' or the name of a machine
     patients: int = 300, # how many, four images each
     size: int = 64, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
     progress: Callable = None, # called with (images done, images in all)
-    ease: float = EASE, # factor of a lesion's size and contrast; 1 is as published
+    ease: float = EASE, # factor of the size of masses and the contrast of lesions; 1 is as published
     gap: float = 1., # how far the domains are apart, 0 to 2
-    scanner: str = None, # name of a machine for all; dealt if `None`
+    tested: bool = False, # draw the test patients alone
 ) -> PixelStore:
     "Draws a phantom data set of one domain."
-    table = phantom_index(domain, patients, seed, positive, ease, gap, scanner)
+    table = phantom_index(domain, patients, seed, positive, ease, gap)
+    if tested: table = table[table.split == 'test'].reset_index(drop=True)
     views = zip(table.phantom, table.laterality, table.view)
-    drawn = (acquire(*v, domain, sheet_height(size), seed, positive, ease, gap=gap, scanner=scanner)[1] for v in views)
+    drawn = (acquire(*v, domain, sheet_height(size), seed, positive, ease, gap=gap)[1] for v in views)
     return write_store(folder, (standardise(image, size) for image in drawn), table, size, progress=progress)

@@ -53,10 +53,13 @@ def auroc_by_seed(
 # %% ../../nbs/evaluate/intervals.ipynb #9fbbce7b
 def table_cells(
     aurocs: pd.DataFrame, # from `auroc_by_cell`
+    unseen: list = (), # test domains that no classifier is carried to; their rows stand last
 ) -> pd.DataFrame: # the columns of `PLACE`, mean, half_width, n
     "Mean and interval over seeds of each cell, row by row."
     groups = dict(list(auroc_by_seed(aurocs).groupby(PLACE).auroc))
-    rows = row_order([*aurocs.train_domain, *aurocs.test_domain])
+    apart = aurocs.test_domain.isin(unseen)
+    rows = row_order([*aurocs.train_domain, *aurocs.test_domain[~apart]])
+    rows += sorted(set(zip(aurocs.train_domain[apart], aurocs.test_domain[apart])))
     archs, methods = sorted(set(aurocs.arch)), method_order(aurocs.method)
     places = [(*row, arch, method) for row in rows for arch in archs for method in methods]
     cells = [(*place, *mean_interval(groups.get(place, []))) for place in places]

@@ -62,7 +62,7 @@ def plan_adaptation(
         key = method, arch, a, carried_to(method, a, b), seed
         classifiers[key] = study.classifier(*key)
         for asked in (a, b): answers[method, asked, seed] = study.answers(method, arch, a, b, asked, seed)
-    return Wanted(Plan(study.stores, translations, classifiers, []), answers)
+    return Wanted(Plan(study.stores, [], translations, classifiers, []), answers)
 
 # %% ../../nbs/experiment/adapt.ipynb #164995ce
 def found_done(

@@ -83,11 +83,11 @@ def _manifest_of(run):
     translation = dict(recipe=NAME, seed=whole(0, 2**32), domain=NAME, to=NAME, half=one_of(0, 1), asked=Maybe(NAME),
                        translator=Maybe(inside), synthesised=inside, reconstructed=inside)
     return dict(stores=Named(inside), translations=[translation], classifiers=Maybe([inside]),
-                phantoms=YES_NO, methods=Maybe(LINE), note=Maybe(LINE))
+                phantoms=YES_NO, methods=Maybe(LINE), note=Maybe(LINE), unseen=Maybe([NAME]))
 
 def read_manifest(
     run: str|Path, # run folder
-) -> dict: # stores, translations, classifiers, phantoms, methods, note
+) -> dict: # stores, translations, classifiers, phantoms, methods, note, unseen
     "What a run says of its own files"
     path = Path(run)/'manifest.json'
     if not path.exists():
@@ -104,7 +104,8 @@ def run_table(
 ) -> Table1:
     "Table 1 of a run, as far as it has scores"
     manifest = read_manifest(run)
-    return Table1(read_scores(run), manifest.get('methods') or '', manifest.get('note') or '')
+    methods, note, unseen = [manifest.get(k) or '' for k in ('methods', 'note', 'unseen')]
+    return Table1(read_scores(run), methods, note, list(unseen))
 
 # %% ../../nbs/experiment/report.ipynb #03e58d13
 class Triplets:

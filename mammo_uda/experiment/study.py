@@ -17,7 +17,7 @@ from pathlib import Path
 from ..classify.networks import Arch, find_arch
 from ..core.values import as_json, name_of
 from .methods import LABELS, Method, carried_to, find_method, own_method
-from .sources import Domain, prepare_step
+from .sources import Domain, prepare_step, unseen_machines
 from .plan import Step
 from .tasks import (adapt_batchnorm, keep_seen, predict_images, score_classifier, start_classifier,
                                         synthesise, train_classifier, train_gan, train_probe)
@@ -68,7 +68,9 @@ class Study:
         file: Path = None, # with weights to start from
     ):
         self.settings, self.file = settings, dict(file=file) if file else {}
-        self.stores = {d.name: prepare_step(d, settings) for d in domains}
+        self.unseen = {d.name: unseen_machines(d.name, settings) for d in domains}
+        machines = [Domain(name) for names in self.unseen.values() for name in names]
+        self.stores = {d.name: prepare_step(d, settings) for d in [*domains, *machines]}
 
     @cache
     def start(self, arch: str, source: str, seed: int) -> Step:
@@ -165,6 +167,7 @@ class Study:
 class Plan:
     "What a study wants, by what it is"
     stores: dict # domain to `Step`
+    unseen: list # names of domains that are tested on and nothing else
     translations: dict # (recipe, source, target, seed) to `Step`
     classifiers: dict # (method, arch, source, target, seed) to `Step`
     scores: list # of `Step`
@@ -176,11 +179,13 @@ def plan(
 ) -> Plan:
     "All steps of a run, a seed after the other."
     study, translations, classifiers, scores = Study(settings, domains, file), {}, {}, {}
-    pairs = [*permutations(study.stores, 2)]
+    pairs = [*permutations(study.unseen, 2)]
     for seed, arch, (a, b), name in product(range(settings['seeds']), settings['archs'], pairs, settings['methods']):
         if recipe := find_method(own_method(name)).recipe:
             translations[find_recipe(recipe).name, a, b, seed] = study.translation(recipe, a, b, seed)
         to = carried_to(name, a, b)
         classifiers[name, arch, a, to, seed] = study.classifier(name, arch, a, to, seed)
-        for test in (a, b): scores[name, arch, a, to, test, seed] = study.score(name, arch, a, to, test, seed)
-    return Plan(study.stores, translations, classifiers, [*scores.values()])
+        for test in (a, b, *study.unseen[b]):
+            scores[name, arch, a, to, test, seed] = study.score(name, arch, a, to, test, seed)
+    unseen = [name for names in study.unseen.values() for name in names]
+    return Plan(study.stores, unseen, translations, classifiers, [*scores.values()])

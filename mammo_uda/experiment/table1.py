@@ -62,7 +62,7 @@ def describe_run(
     return dict(stores={d: inside(s) for d, s in steps.stores.items()}, phantoms=bool(settings['patients']),
                 classifiers=[inside(s) for s in there(steps.classifiers).values()],
                 note=f"preset {settings['preset']}, {settings['size']} px, {images}, data seed {settings['data_seed']}",
-                methods=about_methods(settings['methods']),
+                methods=about_methods(settings['methods']), unseen=steps.unseen,
                 translations=[describe_translation(key, step, settings, inside)
                               for key, step in there(steps.translations).items()])
 
@@ -77,7 +77,7 @@ def gather(
     manifest = describe_run(run, settings, steps)
     write_scores(scores, run/'scores.parquet')
     write_whole(run/'manifest.json', json.dumps(manifest, indent=1))
-    return Table1(scores, manifest['methods'], manifest['note'])
+    return Table1(scores, manifest['methods'], manifest['note'], manifest['unseen'])
 
 # %% ../../nbs/experiment/table1.ipynb #ce87195b
 def gather_rejected(
