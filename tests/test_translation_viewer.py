@@ -5,10 +5,11 @@ from phantoms import phantom_run
 from matplotlib import pyplot
 from PIL import Image
 from mammo_uda.core.files import UserError
-from mammo_uda.data.phantom import DOMAINS, known_answer
+from mammo_uda.data.phantom import DOMAINS
 from mammo_uda.experiment.report import read_manifest, sample_run
 from mammo_uda.translate.audit import known_cases
-from mammo_uda.view.translation import TranslationViewer, small, swiped, warning
+from mammo_uda.view.pictures import known_answers
+from mammo_uda.view.translation import TranslationViewer, small, swiped, true_image, warning
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory): return sample_run(tmp_path_factory.mktemp('translation')/'run', size=32)
@@ -76,7 +77,7 @@ def test_truth_and_warning_on_phantoms(phantoms):
         viewer.page.value = page
         warned.append(bool(viewer.warning.value))
         row = viewer.shown.index.iloc[page-1]
-        truth = known_answer(row.phantom, row.laterality, row['view'], 'film', 64)[1]
+        truth = true_image(known_answers(row, 64), viewer.images['synthesised'])
         np.testing.assert_array_equal(pixels(viewer.pictures['truth']), np.rint(truth*255))
     ill = viewer.shown.index.label==1
     assert warned==[bool(i % 2 and o) for i, o in enumerate(ill)] and sum(warned)
@@ -99,7 +100,12 @@ def test_epochs(phantoms, run):
 def test_right_translations_are_not_warned_of(size):
     for domain in DOMAINS:
         for case in known_cases(domain, 2, size, seed=7):
-            assert not warning(case.source, case.repeat, (case.truth, case.lesion))
+            assert not warning(case.source[0], case.repeat[0], case)
+
+def test_answers_lie_over_the_images_of_the_store(phantoms):
+    triplets = TranslationViewer(phantoms).shown
+    for i in range(0, 24, 5):
+        np.testing.assert_allclose(known_answers(triplets.index.iloc[i], 64).source[0], triplets[i][0], atol=1e-4)
 
 def test_a_small_lesion_is_not_lost_when_made_smaller():
     lesion = np.zeros((512, 512), dtype=bool)

@@ -25,8 +25,8 @@ from skimage.metrics import structural_similarity
 from ..core.figure import Figure
 from ..core.seeds import stream
 from ..data.anatomy import EASE
-from ..data.machines import MACHINES, dialled, image_of, machine_of, own_machines
-from ..data.phantom import SIDES, VIEWS, anatomy, cropped_alike, other_domain, sheet_height, view_numbers
+from ..data.machines import dialled, image_of, machine_of, own_machines
+from ..data.phantom import SIDES, VIEWS, acquire, cropped_alike, other_domain, sheet_height, view_numbers
 from .translator import Translator
 
 # %% ../../nbs/translate/audit.ipynb #a5f90be9
@@ -55,17 +55,18 @@ def known_case(
 ) -> Case:
     "A view of a breast with all its right answers"
     who, target, height = (patient, side, view), other_domain(domain), sheet_height(size)
-    ill = anatomy(*who, height, seed, positive, ease)
-    breasts = [ill, anatomy(*who, height, seed, 0., ease) if ill.label else ill]
+    def shot(share): return acquire(*who, domain, height, seed, share, ease, gap=gap, scanner=scanner)
+    ill = shot(positive)
+    breasts, images = [list(o) for o in zip(ill, shot(0.) if ill[0].label else ill)]
     def pair(machine, which, **how):
         rng = lambda: stream('answer', *view_numbers(*who, seed), which)
-        return [image_of(a, dialled(machine, gap), rng(), **how) for a in breasts]
-    images = pair(MACHINES[scanner] if scanner else machine_of(patient, domain, seed), 0)
-    images += pair(machine_of(patient, target, seed), 1, marks=False)
+        shown = [image_of(a, dialled(machine, gap), rng(), marks=False, **how) for a in breasts]
+        return shown if side == 'L' else [image[:,::-1] for image in shown]
+    images += pair(machine_of(patient, target, seed), 1)
     machines = own_machines(target)
     for machine in machines:
-        for miss in EXPOSURES: images += pair(machine, 2, marks=False, noise=False, miss=miss)
-    *images, lesion = cropped_alike(images, ill.lesion, 'L', size)
+        for miss in EXPOSURES: images += pair(machine, 2, noise=False, miss=miss)
+    *images, lesion = cropped_alike(images, breasts[0].lesion, side, size)
     source, repeat, *answers = np.stack(images).reshape(-1, 2, size, size)
     answers = np.stack(answers).reshape(len(machines), len(EXPOSURES), 2, size, size)
     return Case(source, {m.name: o for m, o in zip(machines, answers)}, repeat, lesion)
