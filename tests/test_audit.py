@@ -70,9 +70,9 @@ def test_real_lesions_would_be_found_if_they_were_invented(source):
 def test_another_exposure_or_sharpness_invents_nothing():
     truth = CASES['digital'][0].answers['film-1'][1,1]
     sharper = truth + .5*(truth - gaussian_filter(truth, 2))*(truth > 0)
-    assert max(np.abs(beyond(.1 + .8*truth, truth, r)).max() for r in RADII) < 1e-5
+    assert max(np.abs(beyond(.1 + .8*truth, truth, r)).max() for r in RADII) < 1e-4
     assert not is_invented(invention(sharper, truth, 'film-1'))
-    np.testing.assert_allclose(toned(.1 + .8*truth, truth), truth, atol=1e-5)
+    np.testing.assert_allclose(toned(.1 + .8*truth, truth), truth, atol=1e-4)
 
 @pytest.mark.parametrize('source', DOMAINS)
 def test_twins_differ_by_the_lesion_alone(source):

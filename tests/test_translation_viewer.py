@@ -96,7 +96,7 @@ def test_epochs(phantoms, run):
     assert (pixels(viewer.grid)==80).all() and pixels(viewer.grid).shape==(96, 96) and 'epoch 4' in viewer.grid.alt
     assert TranslationViewer(run).training.layout.display=='none'
 
-@pytest.mark.parametrize('size', [64, 160])
+@pytest.mark.parametrize('size', [64, 128])
 def test_right_translations_are_not_warned_of(size):
     for domain in DOMAINS:
         for case in known_cases(domain, 2, size, seed=7):

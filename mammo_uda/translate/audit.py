@@ -56,20 +56,20 @@ def known_case(
     "A view of a breast with all its right answers"
     who, target, height = (patient, side, view), other_domain(domain), sheet_height(size)
     def shot(share): return acquire(*who, domain, height, seed, share, ease, gap=gap, scanner=scanner)
-    ill = shot(positive)
-    breasts, images = [list(o) for o in zip(ill, shot(0.) if ill[0].label else ill)]
-    def pair(machine, which, **how):
+    first = shot(positive)
+    breasts, images = [list(o) for o in zip(*([first, shot(0.)] if first[0].label else [first]))]
+    def shown(machine, which, **how):
         rng = lambda: stream('answer', *view_numbers(*who, seed), which)
-        shown = [image_of(a, dialled(machine, gap), rng(), marks=False, **how) for a in breasts]
-        return shown if side == 'L' else [image[:,::-1] for image in shown]
-    images += pair(machine_of(patient, target, seed), 1)
-    machines = own_machines(target)
-    for machine in machines:
-        for miss in EXPOSURES: images += pair(machine, 2, noise=False, miss=miss)
+        drawn = [image_of(a, dialled(machine, gap), rng(), marks=False, **how) for a in breasts]
+        return drawn if side == 'L' else [image[:,::-1] for image in drawn]
+    images += shown(machine_of(patient, target, seed), 1)
+    names = [machine.name for machine in own_machines(target)]
+    for machine in own_machines(target):
+        for miss in EXPOSURES: images += shown(machine, 2, noise=False, miss=miss)
     *images, lesion = cropped_alike(images, breasts[0].lesion, side, size)
-    source, repeat, *answers = np.stack(images).reshape(-1, 2, size, size)
-    answers = np.stack(answers).reshape(len(machines), len(EXPOSURES), 2, size, size)
-    return Case(source, {m.name: o for m, o in zip(machines, answers)}, repeat, lesion)
+    pairs = np.stack(images).reshape(-1, len(breasts), size, size)[:,[0,-1]] # a healthy breast is its own twin
+    answers = pairs[2:].reshape(len(names), len(EXPOSURES), 2, size, size)
+    return Case(pairs[0], dict(zip(names, answers)), pairs[1], lesion)
 
 def known_cases(
     domain: str, # of the source

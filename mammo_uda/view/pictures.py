@@ -71,7 +71,8 @@ def known(
     size: int,      # px
 ) -> tuple:         # float32 [size,size]: its image in the other domain; its lesion, bool
     "What is known of a phantom, remembered for the last few"
-    return _known(row.phantom, row.laterality, row.view, size, row.data_seed, row.positive, row.ease, row.gap, row.scanner)
+    who = row.phantom, row.laterality, row.view
+    return _known(*who, size, row.data_seed, row.positive, row.ease, row.gap, row.scanner)
 
 @lru_cache(32)
 def _answers(phantom, side, view, size, data_seed, ease, gap, positive, scanner):
@@ -83,7 +84,8 @@ def known_answers(
     size: int,      # px
 ) -> Case:
     "What every machine of the other domain shows of a phantom, remembered for the last few"
-    return _answers(row.phantom, row.laterality, row.view, size, row.data_seed, row.ease, row.gap, row.positive, row.scanner)
+    who = row.phantom, row.laterality, row.view
+    return _answers(*who, size, row.data_seed, row.ease, row.gap, row.positive, row.scanner)
 
 # %% ../../nbs/view/pictures.ipynb #5734311a
 def outline(
