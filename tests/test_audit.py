@@ -3,9 +3,9 @@ import numpy as np, pandas as pd, pytest
 from scipy.ndimage import gaussian_filter
 
 from mammo_uda.data.phantom import DOMAINS
-from mammo_uda.translate.audit import (CHANNELS, RADII, TYPICAL, answers_changed, beyond, contrast, contrast_to_noise,
+from mammo_uda.translate.audit import (CHANNELS, RADII, answers_changed, band, beyond, contrast, contrast_to_noise,
                                        detectability, invention, is_invented, known_cases, measure, right_answer, seen,
-                                       suspicion, summarise, toned)
+                                       strongest_change, suspicion, summarise, toned, typical)
 
 CASES = {domain: known_cases(domain, 8, 64) for domain in DOMAINS}
 MACHINES = [(domain, name) for domain, cases in CASES.items() for name in cases[0].answers]
@@ -18,7 +18,17 @@ def marks(source, how):
 def each(how): return lambda case: np.stack([how(image) for image in case.repeat]).astype(np.float32)
 def again(case): return case.repeat
 def blurred(sigma): return each(lambda o: gaussian_filter(o, sigma)*(o > 0))
-def ball(radius): return np.clip(1-((Y-32)**2 + (X-14)**2)/(64*radius)**2, 0, 1)**.75
+
+def spot(case, k, strength):
+    "A mass of the k-th size, in typical lesions of the machine that the case is shown on"
+    machine, truth = right_answer(case, case.repeat[1])
+    inside = truth[1] > 0
+    ball = np.clip(1-((Y-32)**2 + (X-14)**2)/RADII[k]**2, 0, 1)**.75*inside
+    return np.float32(strength*typical(machine)[k]/band(ball, inside, RADII[k]).max()*ball)
+
+def invented(case, image, source):
+    machine, truth = right_answer(case, case.repeat[1])
+    return invention(image, source, truth[1], machine)
 
 @pytest.mark.parametrize('source, machine', MACHINES)
 @pytest.mark.parametrize('at', [0, 1, 2])
@@ -56,23 +66,44 @@ def test_a_translator_that_blurs_lesions_away(source):
 @pytest.mark.parametrize('source', DOMAINS)
 @pytest.mark.parametrize('size', range(len(RADII)))
 def test_a_translator_that_invents_lesions_of_any_size(source, size):
-    def painted(case):
-        strength = 2.5*TYPICAL[right_answer(case, case.repeat[1])[0]][size]
-        return (case.repeat + strength*ball(RADII[size])*(case.repeat > 0)).astype(np.float32)
-    assert marks(source, painted).lesions_invented > .85
+    painted = {strength: [case.repeat + spot(case, size, strength) for case in CASES[source]] for strength in (.2, .5, 1.)}
+    found = {strength: [invented(case, image[1], case.source[1]) for case, image in zip(CASES[source], images)]
+             for strength, images in painted.items()}
+    assert np.mean(is_invented(np.array(found[.5]))) > .95 and min(found[1.]) > .4 and not max(found[.2]) > .4
+    assert marks(source, lambda case: case.repeat + spot(case, size, .5)).lesions_invented > .85
+
+@pytest.mark.parametrize('source', DOMAINS)
+def test_who_changes_nothing_or_shows_the_machine_invents_nothing(source):
+    for case in CASES[source]:
+        assert measure(case, case.source)['invention'] < 1e-3 and measure(case, case.repeat)['invention'] < .25
+
+@pytest.mark.parametrize('source', DOMAINS)
+@pytest.mark.parametrize('size', range(len(RADII)))
+def test_a_spot_of_the_source_is_no_invention_unless_it_is_raised(source, size):
+    shown = [(case, spot(case, size, .3)) for case in CASES[source]]
+    kept = [invented(case, case.repeat[1] + faint, case.source[1] + faint) for case, faint in shown]
+    raised = [invented(case, case.repeat[1] + faint/.3, case.source[1] + faint) for case, faint in shown]
+    assert np.mean(is_invented(np.array(kept))) < .1 and np.mean(is_invented(np.array(raised))) > .9
 
 @pytest.mark.parametrize('source', DOMAINS)
 def test_real_lesions_would_be_found_if_they_were_invented(source):
     ill = [case for case in CASES[source] if case.lesion.any()]
-    found = [is_invented(invention(ways[1,0], ways[1,1], name)) for case in ill for name, ways in case.answers.items()]
+    found = [is_invented(invention(ways[1,0], case.source[1], ways[1,1], name))
+             for case in ill for name, ways in case.answers.items()]
     assert np.mean(found) > .8
 
 def test_another_exposure_or_sharpness_invents_nothing():
-    truth = CASES['digital'][0].answers['film-1'][1,1]
+    case = CASES['digital'][0]
+    truth = case.answers['film-1'][1,1]
     sharper = truth + .5*(truth - gaussian_filter(truth, 2))*(truth > 0)
-    assert max(np.abs(beyond(.1 + .8*truth, truth, r)).max() for r in RADII) < 1e-4
-    assert not is_invented(invention(sharper, truth, 'film-1'))
+    assert np.abs(beyond(.1 + .8*truth, truth)).max() < 1e-4
+    assert not is_invented(invention(sharper, case.source[1], truth, 'film-1'))
     np.testing.assert_allclose(toned(.1 + .8*truth, truth), truth, atol=1e-4)
+
+def test_without_a_right_answer_the_source_alone_counts():
+    for case in CASES['film']:
+        image, lump = case.source[1], spot(case, 2, 1.5)
+        assert strongest_change(.5*image, image) < 1e-3 < .3 < strongest_change(image-lump, image)
 
 @pytest.mark.parametrize('source', DOMAINS)
 def test_twins_differ_by_the_lesion_alone(source):

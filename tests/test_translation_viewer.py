@@ -9,7 +9,7 @@ from mammo_uda.data.phantom import DOMAINS
 from mammo_uda.experiment.report import read_manifest, sample_run
 from mammo_uda.translate.audit import known_cases
 from mammo_uda.view.pictures import known_answers
-from mammo_uda.view.translation import TranslationViewer, small, swiped, true_image, warning
+from mammo_uda.view.translation import TranslationViewer, swiped, true_image, warning
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory): return sample_run(tmp_path_factory.mktemp('translation')/'run', size=32)
@@ -107,10 +107,11 @@ def test_answers_lie_over_the_images_of_the_store(phantoms):
     for i in range(0, 24, 5):
         np.testing.assert_allclose(known_answers(triplets.index.iloc[i], 64).source[0], triplets[i][0], atol=1e-4)
 
-def test_a_small_lesion_is_not_lost_when_made_smaller():
-    lesion = np.zeros((512, 512), dtype=bool)
-    lesion[100, 100] = True
-    assert small(lesion).max() > 0 and small(np.ones((64, 64))).shape==(64, 64)
+def test_the_truth_of_a_large_image_is_of_the_same_breast(tmp_path):
+    viewer = TranslationViewer(phantom_run(tmp_path/'run', size=160))
+    answer = viewer._answer(viewer.shown.index.iloc[0])
+    np.testing.assert_allclose(answer.source[0], viewer.images['real'], atol=1e-4)
+    assert viewer.images['truth'].shape == (160, 160) and np.abs(viewer.images['truth']-viewer.images['synthesised']).mean() < .02
 
 def test_page_holds_what_was_chosen(phantoms, tmp_path):
     viewer = TranslationViewer(phantoms)

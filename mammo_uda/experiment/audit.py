@@ -94,7 +94,7 @@ def known_table(
 ) -> pd.DataFrame: # recipe, way, and what `Audit` found
     "What is known of translated phantoms."
     rows = []
-    for t in manifest['translations']:
+    for t in sorted(manifest['translations'], key=lambda t: t['domain']): # whose phantoms are drawn once
         summary = Audit(load_translator(run/t['translator'], device), patients).summary
         summary = summary.rename(index=dict(translated=t['recipe'])).rename_axis('recipe').reset_index()
         rows.append(summary.assign(way=f"{t['domain']} to {t['to']}"))
@@ -152,7 +152,7 @@ EXPLAINED = dict(
           "breast; shares of the lesions' contrast and contrast-to-noise ratio that are kept; how well the best linear "
           "observer tells breasts with a lesion from the same without (d', empty for too few lesions); share of "
           "lesions with less than half of their contrast left; share of breasts without a lesion that show a spot half "
-          "as strong as one of its size. Beside them the untranslated images, and a machine of the target with its "
+          "as strong as one of its size, which neither the source nor the right answer has. Beside them the untranslated images, and a machine of the target with its "
           "noise: an error below that lacks noise, and is no better for it.",
     unasked="Nobody could be asked about these translations, since every baseline classifier of their source in this "
             "run grew from the start that they were learned with; a run of more seeds has others:",

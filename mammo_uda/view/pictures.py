@@ -74,14 +74,14 @@ def known(
     who = row.phantom, row.laterality, row.view
     return _known(*who, size, row.data_seed, row.positive, row.ease, row.gap, row.scanner)
 
-@lru_cache(32)
+@lru_cache(8) # with all its answers a case of 512 px is 30 MB
 def _answers(phantom, side, view, size, data_seed, ease, gap, positive, scanner):
     domain = DOMAINS[phantom//1_000_000]
     return known_case(phantom, side, view, domain, size, data_seed, ease, gap, positive, scanner)
 
 def known_answers(
     row: pd.Series, # of the index of a phantom store
-    size: int,      # px
+    size: int,      # px, that of the store: with other pixels a phantom has other glands
 ) -> Case:
     "What every machine of the other domain shows of a phantom, remembered for the last few"
     who = row.phantom, row.laterality, row.view
