@@ -1,4 +1,6 @@
 "The audit gives every right translation full marks and finds what is lost and what is invented"
+from functools import lru_cache
+
 import numpy as np, pandas as pd, pytest
 from scipy.ndimage import gaussian_filter
 
@@ -19,15 +21,18 @@ def each(how): return lambda case: np.stack([how(image) for image in case.repeat
 def again(case): return case.repeat
 def blurred(sigma): return each(lambda o: gaussian_filter(o, sigma)*(o > 0))
 
+@lru_cache(None)
+def answer(case): return right_answer(case, case.repeat[1])
+
 def spot(case, k, strength):
     "A mass of the k-th size, in typical lesions of the machine that the case is shown on"
-    machine, truth = right_answer(case, case.repeat[1])
+    machine, truth = answer(case)
     inside = truth[1] > 0
     ball = np.clip(1-((Y-32)**2 + (X-14)**2)/RADII[k]**2, 0, 1)**.75*inside
     return np.float32(strength*typical(machine)[k]/band(ball, inside, RADII[k]).max()*ball)
 
 def invented(case, image, source):
-    machine, truth = right_answer(case, case.repeat[1])
+    machine, truth = answer(case)
     return invention(image, source, truth[1], machine)
 
 @pytest.mark.parametrize('source, machine', MACHINES)
@@ -66,11 +71,10 @@ def test_a_translator_that_blurs_lesions_away(source):
 @pytest.mark.parametrize('source', DOMAINS)
 @pytest.mark.parametrize('size', range(len(RADII)))
 def test_a_translator_that_invents_lesions_of_any_size(source, size):
-    painted = {strength: [case.repeat + spot(case, size, strength) for case in CASES[source]] for strength in (.2, .5, 1.)}
-    found = {strength: [invented(case, image[1], case.source[1]) for case, image in zip(CASES[source], images)]
-             for strength, images in painted.items()}
-    assert np.mean(is_invented(np.array(found[.5]))) > .95 and min(found[1.]) > .4 and not max(found[.2]) > .4
-    assert marks(source, lambda case: case.repeat + spot(case, size, .5)).lesions_invented > .85
+    def found(strength):
+        painted = [(case, case.repeat[1] + spot(case, size, strength)) for case in CASES[source]]
+        return is_invented(np.array([invented(case, image, case.source[1]) for case, image in painted]))
+    assert found(.5).mean() > .95 and found(1.).all() and not found(.2).any()
 
 @pytest.mark.parametrize('source', DOMAINS)
 def test_who_changes_nothing_or_shows_the_machine_invents_nothing(source):
@@ -79,7 +83,7 @@ def test_who_changes_nothing_or_shows_the_machine_invents_nothing(source):
 
 @pytest.mark.parametrize('source', DOMAINS)
 @pytest.mark.parametrize('size', range(len(RADII)))
-def test_a_spot_of_the_source_is_no_invention_unless_it_is_raised(source, size):
+def test_a_faint_spot_of_the_source_is_an_invention_once_it_is_raised(source, size):
     shown = [(case, spot(case, size, .3)) for case in CASES[source]]
     kept = [invented(case, case.repeat[1] + faint, case.source[1] + faint) for case, faint in shown]
     raised = [invented(case, case.repeat[1] + faint/.3, case.source[1] + faint) for case, faint in shown]
@@ -124,7 +128,8 @@ def test_contrast_is_of_the_lesion_alone():
     assert contrast(image - .25*lesion, lesion) == pytest.approx(-.25)
     grain = image + .05*np.random.default_rng(0).standard_normal((64,64))
     assert contrast_to_noise(grain + .25*lesion, lesion) == pytest.approx(5, rel=.15)
-    assert contrast_to_noise(.5*(grain + .25*lesion), lesion) == pytest.approx(contrast_to_noise(grain + .25*lesion, lesion))
+    shown = grain + .25*lesion
+    assert contrast_to_noise(.5*shown, lesion) == pytest.approx(contrast_to_noise(shown, lesion))
 
 def test_observer_reaches_what_theory_says_and_refuses_few():
     signal, disc, inside = np.exp(-((Y-32)**2 + (X-32)**2)/32), np.hypot(Y-32, X-32) < 7, np.ones((64,64), bool)
@@ -140,8 +145,9 @@ def test_suspicion_and_audit_agree():
     for case in CASES['film']:
         for pair in (case.source, case.repeat, blurred(3)(case), case.repeat[[1,1]]):
             row, image = pd.DataFrame([measure(case, pair)]), pair[0]
-            if case.lesion.any(): assert (suspicion(case.source[0], image, case) == 'lost') == (row.contrast < .5*row.truth)[0]
-            else: assert (suspicion(case.source[0], image, case) == 'invented') == is_invented(row.invention)[0]
+            said = suspicion(case.source[0], image, case)
+            if case.lesion.any(): assert (said == 'lost') == (row.contrast < .5*row.truth)[0]
+            else: assert (said == 'invented') == is_invented(row.invention)[0]
 
 def test_answers_changed_are_counted_by_class():
     changed = answers_changed([0, 1, 1], [.4, .6, .9], [.6, .4, .9], [.4, .6, .1])

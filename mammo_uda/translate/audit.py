@@ -148,15 +148,16 @@ LOOK = 64 # px, the size at which images are looked at for spots
 RADII = 2., 3., 4.2, 6. # px of `LOOK`, of lesions from small to large
 
 def band(
-    image: np.ndarray, # float [H, W]
+    images: np.ndarray, # float [..., H, W]
     inside: np.ndarray, # bool [H, W]
     radius: float, # of a lesion, px
-) -> np.ndarray: # float [N], inside
+) -> np.ndarray: # float [..., N], inside
     "How much brighter each place is than its surroundings, at one size"
     weight = inside.astype(np.float32)
     def mean(sigma):
-        return gaussian_filter(image*weight, sigma)/np.maximum(gaussian_filter(weight, sigma), .05)
-    return (mean(radius/2)-mean(radius))[inside]
+        smooth = lambda o: gaussian_filter(o, sigma, axes=(-2,-1))
+        return smooth(images*weight)/np.maximum(smooth(weight), .05)
+    return (mean(radius/2)-mean(radius))[...,inside]
 
 def toned(
     image: np.ndarray, # float [H, W]
@@ -172,9 +173,9 @@ def beyond(
 ) -> np.ndarray: # float [len(RADII), N], inside the breast at `LOOK`
     "What an image has at each size and the known ones have not"
     image, *known = [resize(o, (LOOK, LOOK)) for o in (image, *known)]
-    inside, image = known[0] > 0, toned(image, known[0])
+    inside, images = known[0] > 0, np.stack([toned(image, known[0]), *known])
     def left(radius):
-        has, *have = [band(o, inside, radius) for o in (image, *known)]
+        has, *have = band(images, inside, radius)
         have = np.stack(have, 1)
         return has - have @ np.linalg.lstsq(have, has)[0]
     return np.stack([left(radius) for radius in RADII])
