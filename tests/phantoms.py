@@ -8,7 +8,8 @@ from mammo_uda.data.store import write_store
 from mammo_uda.experiment.report import Triplets, read_manifest, sample_run
 from mammo_uda.experiment.tasks import train_gan
 from values import recipe
-from mammo_uda.view.pictures import known
+from mammo_uda.view.pictures import known, known_answers
+from mammo_uda.view.translation import true_image
 
 def translated(row, size, keep):
     "The right translation of a phantom, or the same with its lesion painted over"
@@ -29,8 +30,9 @@ def phantom_run(run, size=64):
 def first_images(run):
     "What a phantom run holds of its first breast, by caption"
     triplets = Triplets(run, read_manifest(run)['translations'][0])
-    truth, _ = known(triplets.index.iloc[0], triplets.stores[0].size)
-    return dict(zip(['real', 'synthesised', 'reconstructed'], triplets[0])) | dict(truth=truth)
+    images = dict(zip(['real', 'synthesised', 'reconstructed'], triplets[0]))
+    answers = known_answers(triplets.index.iloc[0], triplets.stores[0].size)
+    return images | dict(truth=true_image(answers, images['synthesised']))
 
 def trained_run(run, size=32):
     "A sample run with a training of four epochs"

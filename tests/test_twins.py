@@ -17,8 +17,9 @@ from mammo_uda.view.twins import write_twins
 
 ANSWERS = dict(recipe='uda', way=['film to digital', 'digital to film'], label=[0, 1], images=[12, 13],
                translated=[0.125, 0.5], there_and_back=[0.25, 0.625])
-KNOWN = dict(way='film to digital', recipe=['as it is', 'uda'], mae=[0.111, 0.222], ssim=[0.333, 0.444],
-             contrast_kept=[0.999, 0.888], lesions_lost=[0.5, 0.375], lesions_invented=[0.125, 0.875])
+KNOWN = dict(way='film to digital', recipe=['as it is', 'uda'], error=[0.111, 0.222], similarity=[0.333, 0.444],
+             contrast_kept=[0.999, 0.888], cnr_kept=[0.777, 0.666], detectability=[2.625, 1.375],
+             lesions_lost=[0.5, 0.375], lesions_invented=[0.125, 0.875])
 AUDIT = dict(answers=pd.DataFrame(ANSWERS), known=pd.DataFrame(KNOWN))
 
 @pytest.fixture(scope='module')

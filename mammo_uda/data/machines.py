@@ -251,11 +251,13 @@ def image_of(
     rng: np.random.Generator, # of the acquisition
     marks: bool = True, # borders, labels and scratches
     noise: bool = True, # quantum noise and grain; without, the mean of all exposures alike
+    miss: float = None, # of the exposure control, in its standard deviations; drawn if `None`
 ) -> np.ndarray: # float32 [H, W], 0 = air, 1 = densest
     "The anatomy as a machine shows it, chest wall on the left."
     exposing, noisy, marking = rng.spawn(3)
     image, near = np.full(a.breast.shape, machine.air, np.float32), within(a)
-    x = controlled(detected(near, machine), near.breast, -machine.spread*exposing.standard_normal())
+    miss = exposing.standard_normal() if miss is None else miss
+    x = controlled(detected(near, machine), near.breast, -machine.spread*miss)
     if noise: x = x + quantum_noise(noisy, x, near, machine.noise)
     x = processed(x, near.breast.astype(np.float32), machine, near.spacing)
     np.copyto(image[:,:x.shape[1]], curve(x, machine), where=near.breast)

@@ -94,7 +94,7 @@ def known_table(
 ) -> pd.DataFrame: # recipe, way, and what `Audit` found
     "What is known of translated phantoms."
     rows = []
-    for t in manifest['translations']:
+    for t in sorted(manifest['translations'], key=lambda t: t['domain']): # whose phantoms are drawn once
         summary = Audit(load_translator(run/t['translator'], device), patients).summary
         summary = summary.rename(index=dict(translated=t['recipe'])).rename_axis('recipe').reset_index()
         rows.append(summary.assign(way=f"{t['domain']} to {t['to']}"))
@@ -147,10 +147,14 @@ EXPLAINED = dict(
     answers="How often a classifier of the source, which had no part in the translation, changes its answer: after the "
             "translation, which includes the gap between the domains, and after the way there and back. "
             "By class (1 is positive).",
-    known="On phantoms whose right translation is known: mean absolute error and structural similarity inside the "
-          "breast, share of the lesions' contrast that is kept, share of lesions with less than half of it left, share "
-          "of healthy breasts with a spot half as strong as a mass. Beside them the untranslated images, and the right "
-          "answer acquired a second time.",
+    known="On phantoms whose right translations are known: what each machine of the target shows, free of noise; "
+          "the one that a translation comes nearest to counts. Mean absolute error and structural similarity inside "
+          "the breast; shares of the lesions' contrast and contrast-to-noise ratio that are kept; how well the best "
+          "linear observer tells breasts with a lesion from the same without (d', empty for too few lesions); share "
+          "of lesions with less than half of their contrast left; share of breasts without a lesion that show a "
+          "spot half as strong as one of its size, which neither the source nor the right answer has. Beside them "
+          "the untranslated images, and a machine of the target with its noise: an error below that lacks noise, "
+          "and is no better for it.",
     unasked="Nobody could be asked about these translations, since every baseline classifier of their source in this "
             "run grew from the start that they were learned with; a run of more seeds has others:",
     pictures="Source, translation, and back. In the last row the difference, once tones are matched: "
