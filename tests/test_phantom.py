@@ -74,16 +74,16 @@ def test_both_views_show_the_same_lesion():
     ill = table[table.label == 1]
     per_breast = ill.groupby(['patient', 'laterality'])
     assert (per_breast.size() == 2).all() and (per_breast[['lesion', 'lesion_mm']].nunique() == 1).all(axis=None)
-    assert ill.lesion.isin(KINDS).all() and ill.lesion_mm.between(5, 20*drawing.EASE).all()
+    assert ill.lesion.isin(KINDS).all() and ill.lesion_mm.between(5, 20*drawing.EASE**.5).all()
     assert table.lesion[table.label == 0].isna().all()
 
 
 def test_a_lesion_measures_what_the_index_says():
     for patient, side in ILL:
-        for view, ease in product(VIEWS, (1., 2.)):
+        for view, ease in product(VIEWS, (1., 4.)):
             a = anatomy(patient, side, view, 256, ease=ease)
             across = 2*np.sqrt(a.lesion.sum()/np.pi)*a.spacing
-            assert across == pytest.approx(ease*draw_lesion(patient).size, rel=.15)
+            assert across == pytest.approx(ease**.5*draw_lesion(patient).size, rel=.15)
 
 
 def test_calcifications_are_drawn_only_where_a_pixel_can_show_them():
@@ -92,6 +92,22 @@ def test_calcifications_are_drawn_only_where_a_pixel_can_show_them():
     plain, grained = [drawing.add_lesion(np.random.default_rng(0), y, x, lesion, 1., fine)[0] for fine in (False, True)]
     assert (grained >= plain).all() and (grained > plain + 2).any()
     assert 2*FINE < anatomy(1, 'L', 'CC', 160).spacing and anatomy(1, 'L', 'CC', 640).spacing < FINE
+
+
+def test_benign_masses_are_in_both_views_and_whoever_is_ill():
+    table = phantom_index('digital', 200)
+    assert (table.groupby(['patient', 'laterality']).benign.nunique() == 1).all()
+    number = table.groupby('label').benign.mean()
+    assert number.max()-number.min() < .35 and number.mean() == pytest.approx(drawing.BENIGN, abs=.2)
+    patient, side = next(o for o in ILL if drawing.draw_benign(*o))
+    for view in VIEWS:
+        without = [anatomy(patient, side, view, HEIGHT, positive=0.)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drawing, 'draw_benign', lambda *_: [])
+            without.append(anatomy(patient, side, view, HEIGHT, positive=0.))
+        some, none = without
+        assert (some.attenuation >= none.attenuation-1e-6).all() and (some.attenuation > none.attenuation+.02).any()
+        assert not some.lesion.any()
 
 
 # ---- where the label is
@@ -113,7 +129,7 @@ def test_the_label_has_a_stream_that_nothing_else_draws_from(monkeypatch):
 
 def test_nothing_tells_the_label_where_there_is_no_lesion():
     found = leaks(300)
-    assert len(found) == 4*(len(fields(Shape)) + 1 + 2*3)
+    assert len(found) == 4*(len(fields(Shape)) + 2 + 2*3)
     assert ((found.low < .5) & (found.high > .5)).all(), found.head()
 
 

@@ -311,11 +311,11 @@ def tissue_share(
     side = frame_side(y[1]-y[0])
     places = warp(y, shape.depth-x, side)
     cloud = noise_pair(rng, (side,side), 3.4, 2.2, .35).ravel()[places]
-    thread = noise_pair(rng, (side,side), 5.6, 3.5, .07)
+    thread = noise_pair(rng, (side,side), 5.2, 3.5, .065)
     coarse, fine = [strands(o, width).ravel()[places] for o, width in ((thread.real, .13), (thread.imag, .19))]
-    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .8*coarse + .5*fine
+    likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .9*coarse + .6*fine
     glands = MOST*expit((likely-threshold_for(share, likely, thick, MOST))/SOFT)
-    fat = (.17*coarse + .12*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
+    fat = (.19*coarse + .15*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
     return np.clip(glands*(1+.2*cloud.imag+.3*(fine-.3)) + fat, 0, 1)
 
 # %% ../../nbs/data/anatomy.ipynb #69a8d169
@@ -372,7 +372,7 @@ def draw_benign(
     return [mass() for _ in range(rng.poisson(BENIGN))]
 
 # %% ../../nbs/data/anatomy.ipynb #aad0051b
-EASE = 1.5 # factor of the size of masses and of the contrast of lesions; 1 is as published
+EASE = 2.2 # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
 
 # %% ../../nbs/data/anatomy.ipynb #f179fbcc
 WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)),
@@ -453,11 +453,11 @@ def add_lesion(
     rng: np.random.Generator,
     y: np.ndarray, x: np.ndarray, # mm from the lesion's centre, [H, 1] and [1, W]
     lesion: Lesion,
-    ease: float = EASE, # factor of size and contrast
+    ease: float = EASE, # its root is a factor of the size
     fine: bool = False, # a pixel can show calcifications
 ) -> tuple: # mm of tumour [H, W]; bool mask [H, W]
     "Path through a lesion, and its mask."
-    radius = ease*lesion.size/2
+    radius = np.sqrt(ease)*lesion.size/2
     window = np.ix_(*[np.flatnonzero(np.abs(o.ravel()) < 3*radius) for o in (y, x)])
     path, mask = np.zeros((y.size, x.size), np.float32), np.zeros((y.size, x.size), bool)
     at = np.broadcast_arrays(y[window[0].ravel()], x[:,window[1].ravel()])
@@ -541,7 +541,7 @@ def mass_in(
     shape: Shape, # from `draw_shape`
     y: np.ndarray, x: np.ndarray, # from `sheet`
     allowed: np.ndarray, # bool [H, W]
-    ease: float, # factor of its size
+    ease: float, # its root is a factor of the size
 ) -> tuple: # mm of tissue [H, W]; bool mask [H, W]
     "A mass as one view shows it."
     down = y - field_of(shape, view)[1]
@@ -571,7 +571,7 @@ def anatomy(
     height: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion; 0 draws the same breasts without
-    ease: float = EASE, # factor of the size of masses and the contrast of lesions; 1 is as published
+    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
 ) -> Anatomy:
     "A view of a breast of a random patient."
     shape, numbers = draw_shape(patient, side, view, seed), view_numbers(patient, side, view, seed)

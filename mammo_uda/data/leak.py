@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import norm, rankdata
 from sklearn.base import BaseEstimator
 
+from .anatomy import draw_benign
 from .describe import MODELS, outline_model, picture_inputs
 from .phantom import DOMAINS, SIDES, VIEWS, acquire, draw_patient, draw_shape, sheet_height
 from .standardise import standardise
@@ -92,7 +93,8 @@ def view_leaks(
     "What tells the label of one view."
     label = drawn_labels(patients, side, seed)
     drawn = pd.DataFrame([asdict(draw_shape(p, side, view, seed)) for p in patients])
-    drawn = drawn.assign(density=[draw_patient(p, seed)[0] for p in patients])
+    drawn = drawn.assign(density=[draw_patient(p, seed)[0] for p in patients],
+                         benign=[len(draw_benign(p, side, seed)) for p in patients])
     found = [(name, *auroc_error(label, drawn[name].to_numpy())) for name in drawn]
     models = MODELS | dict(tones=outline_model)
     for domain in DOMAINS:

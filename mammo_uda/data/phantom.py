@@ -56,7 +56,7 @@ def acquire(
     height: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of the size of masses and the contrast of lesions; 1 is as published
+    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
     **exposure, # of `expose`: `marks`, `noise`, `gap`
 ) -> tuple: # Anatomy; float32 [H, W]
     "An anatomy and its image in one domain."
@@ -92,7 +92,7 @@ def known_answer(
     size: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of a lesion's size and contrast
+    ease: float = EASE, # factor of a lesion's contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
     noise: bool = True, # of the answer; the source always has its own
 ) -> list: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
@@ -112,11 +112,11 @@ def phantom_row(
     view: str, # 'CC' or 'MLO'
     seed: int, # of the data set
     positive: float, # share of patients with a lesion
-    ease: float, # factor of a lesion's size and contrast
+    ease: float, # factor of a lesion's contrast
 ) -> dict:
     "What is known of one image, whatever shows it."
     share, ill, lesion = draw_patient(patient, seed, positive)
-    found = dict(lesion=lesion.kind, lesion_mm=round(ease*lesion.size, 1)) if ill == side else {}
+    found = dict(lesion=lesion.kind, lesion_mm=round(np.sqrt(ease)*lesion.size, 1)) if ill == side else {}
     known = dict(laterality=side, view=view, label=int(ill == side), density=density_class(share))
     return known | dict(benign=len(draw_benign(patient, side, seed))) | found
 
@@ -125,7 +125,7 @@ def phantom_index(
     patients: int, # how many
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of a lesion's size and contrast
+    ease: float = EASE, # factor of a lesion's contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
 ) -> pd.DataFrame: # a row an image
     "Who is in a phantom data set: four views a patient."
@@ -149,7 +149,7 @@ def phantom_store(
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
     progress: Callable = None, # called with (images done, images in all)
-    ease: float = EASE, # factor of the size of masses and the contrast of lesions; 1 is as published
+    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
     gap: float = 1., # how far the domains are apart, 0 to 2
     tested: bool = False, # draw the test patients alone
 ) -> PixelStore:

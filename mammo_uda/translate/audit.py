@@ -48,17 +48,16 @@ def known_case(
     patient: int, # number, from `FIRST` unless it is of a store
     side: str, # 'L' or 'R'
     view: str, # 'CC' or 'MLO'
-    domain: str, # of the source
+    domain: str, # of the source: 'film', 'digital' or the name of a machine
     size: int, # px
     seed: int = 0, # of the data
-    ease: float = EASE, # factor of a lesion's size and contrast
+    ease: float = EASE, # factor of a lesion's contrast
     gap: float = 1., # how far the domains are apart, 0 to 2
     positive: float = .8, # share of patients with a lesion
-    scanner: str = None, # name of the source's machine; that of the patient if `None`
 ) -> Case:
     "A view of a breast with all its right answers"
     who, target, height = (patient, side, view), other_domain(domain), sheet_height(size)
-    def shot(share): return acquire(*who, domain, height, seed, share, ease, gap=gap, scanner=scanner)
+    def shot(share): return acquire(*who, domain, height, seed, share, ease, gap=gap)
     first = shot(positive)
     breasts, images = [list(o) for o in zip(*([first, shot(0.)] if first[0].label else [first]))]
     def shown(machine, which, **how):

@@ -13,7 +13,7 @@ from functools import lru_cache
 import matplotlib, numpy as np, pandas as pd
 from PIL import Image
 from skimage.measure import find_contours
-from ..data.phantom import DOMAINS, PHANTOM, known_answer
+from ..data.phantom import PHANTOM, known_answer
 from ..translate.audit import Case, known_case
 
 # %% ../../nbs/view/pictures.ipynb #38c885a4
@@ -60,32 +60,23 @@ def is_known(
     "Whether some of these are phantoms that can be drawn again"
     return 'phantom_version' in index and bool((index['phantom_version'] == PHANTOM).any())
 
-@lru_cache(32)
-def _known(phantom, side, view, size, data_seed, positive, ease, gap, scanner):
-    # phantoms of film are numbered from 1, those of digital from a million
-    source = DOMAINS[phantom//1_000_000]
-    return known_answer(phantom, side, view, source, size, data_seed, positive, ease, gap, scanner=scanner)[1:]
+_known, _answers = lru_cache(32)(known_answer), lru_cache(8)(known_case) # a case of 512 px is 30 MB
 
 def known(
     row: pd.Series, # of the index of a phantom store
     size: int,      # px
 ) -> tuple:         # float32 [size,size]: its image in the other domain; its lesion, bool
     "What is known of a phantom, remembered for the last few"
-    who = row.phantom, row.laterality, row.view
-    return _known(*who, size, row.data_seed, row.positive, row.ease, row.gap, row.scanner)
-
-@lru_cache(8) # with all its answers a case of 512 px is 30 MB
-def _answers(phantom, side, view, size, data_seed, ease, gap, positive, scanner):
-    domain = DOMAINS[phantom//1_000_000]
-    return known_case(phantom, side, view, domain, size, data_seed, ease, gap, positive, scanner)
+    who = row.phantom, row.laterality, row.view, row.scanner
+    return _known(*who, size, row.data_seed, row.positive, row.ease, row.gap)[1:]
 
 def known_answers(
     row: pd.Series, # of the index of a phantom store
     size: int,      # px, that of the store: with other pixels a phantom has other glands
 ) -> Case:
     "What every machine of the other domain shows of a phantom, remembered for the last few"
-    who = row.phantom, row.laterality, row.view
-    return _answers(*who, size, row.data_seed, row.ease, row.gap, row.positive, row.scanner)
+    who = row.phantom, row.laterality, row.view, row.scanner
+    return _answers(*who, size, row.data_seed, row.ease, row.gap, row.positive)
 
 # %% ../../nbs/view/pictures.ipynb #5734311a
 def outline(
