@@ -266,10 +266,10 @@ def test_each_domain_is_judged_apart_and_figures_are_repeatable(tmp_path):
     pd.testing.assert_frame_equal(shortcuts(a), shortcuts(a, b).query("domain=='film'").reset_index(drop=True))
 
 
-def test_phantom_has_no_scanner_and_no_age(tmp_path):
+def test_a_phantom_has_no_age_and_machines_that_tell_nothing(tmp_path):
     d = describe(phantom_store(tmp_path/'s', 'film', patients=30, size=32))
     assert not any('scanner' in w or 'age,' in w or 'age alone' in w for w in d.warnings)
-    assert d.shortcuts['from'].tolist() == ['view', 'outline', '16 x 16 thumbnails']
+    assert d.shortcuts['from'].tolist() == ['scanner', 'view', 'scanner + view', 'outline', '16 x 16 thumbnails']
     assert d.leaks['in_several_splits'].tolist() == [0] and d.duplicates.empty
 
 
