@@ -23,7 +23,7 @@ matplotlib.use('Agg')
 @pytest.fixture(scope='module')
 def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('stores')
-    return [phantom_store(tmp/d, d, patients=6, size=32) for d in ('film','digital')]
+    return [phantom_store(tmp/d, d, patients=6, size=32, seed=1) for d in ('film','digital')]
 
 def net():
     return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))

@@ -149,7 +149,7 @@ def test_a_network_of_timm_is_read_back_by_its_name(timm, store, tmp_path, name)
     save_classifier(net, tmp_path/'model', name, 32)
     again, about = load_classifier(tmp_path/'model', 'cpu')
     assert about['arch'] == arch_name(name) and ':' not in about['arch']
-    np.testing.assert_allclose(predict(again, store, [0, 1]), predict(net, store, [0, 1]), atol=1e-6)
+    np.testing.assert_allclose(predict(again, store, [0, 1]), predict(net, store, [0, 1]), atol=1e-5)
 
 def test_a_network_of_one_size_sees_images_of_any(timm):
     arch = find_arch('timm:vit_tiny_patch16_224')
@@ -199,7 +199,7 @@ def test_weights_of_timm_are_loaded(timm, monkeypatch):
 
 def test_what_is_certain_does_not_tie(store):
     net = nn.Sequential(nn.Flatten(), nn.Linear(32*32, 1))
-    nn.init.constant_(net[1].weight, .09) # of them 20 and more
+    nn.init.constant_(net[1].weight, .13) # of them 20 or so
     logits, probs = predict_logits(net, store, [0, 1, 2]), predict(net, store, [0, 1, 2])
     assert logits.dtype == np.float32 and min(logits) > 17 and len(set(probs)) == 3
     assert np.argsort(probs).tolist() == np.argsort(logits).tolist()

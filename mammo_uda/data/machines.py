@@ -204,27 +204,43 @@ def screen_film(
                    **dict(marks=.8, noise=6e-6) | settings)
 
 # %% ../../nbs/data/machines.ipynb #afea7ce4
-def border(rng, image, white):
+def border(
+    rng: np.random.Generator,
+    image: np.ndarray, # grey [H, W], changed in place
+    white: float, # grey of clear film
+):
     "White edges of up to a fiftieth of the height."
     h, w = image.shape
     top, bottom, right = rng.integers(0, 2+h//50, 3)
     image[:top] = image[h-bottom:] = image[:,w-right:] = white
 
-def label(rng, image, white):
+def label(
+    rng: np.random.Generator,
+    image: np.ndarray, # grey [H, W], changed in place
+    white: float, # grey of clear film
+):
     "A label with writing in the corner away from the chest wall."
     h, w = image.shape
     top, left, dark = int(h*rng.choice([.04,.86])), int(w*rng.uniform(.76,.82)), image.min()
     area = image[top:top+int(.08*h), left:left+int(.16*w)]
     area[:] = np.where(rng.random(area.shape) < .25, .3*white+.7*dark, .97*white)
 
-def scratches(rng, image, white):
+def scratches(
+    rng: np.random.Generator,
+    image: np.ndarray, # grey [H, W], changed in place
+    white: float, # grey of clear film
+):
     "Up to two thin bright lines."
     for _ in range(rng.integers(0, 3)):
         ends = rng.integers(0, np.array([*image.shape, *image.shape]))
         rows, cols = line(*(int(o) for o in ends))
         image[rows, cols] = np.minimum(image[rows, cols]+.05*white, white)
 
-def tape(rng, image, white):
+def tape(
+    rng: np.random.Generator,
+    image: np.ndarray, # grey [H, W], changed in place
+    white: float, # grey of clear film
+):
     "A strip of tape along the far edge."
     if rng.random() < .3: image[:,-int(rng.uniform(.02,.05)*image.shape[1])-1:] += np.float32(.25*white)
 
