@@ -48,7 +48,7 @@ def test_a_store_is_split_by_its_scanner(mixed):
     assert [len(open_domain(d)) for d in whole] == [63, 64, 64]
     assert len({domain_key(d) for d in whole}) == 3
 
-@pytest.mark.parametrize('column', ['density', 'colour'])
+@pytest.mark.parametrize('column', ['spacing', 'colour'])
 def test_a_column_that_says_nothing(mixed, column):
     with pytest.raises(UserError, match=f'says nothing in a column {column}'): split_domain(mixed, column)
 
