@@ -152,3 +152,8 @@ def test_suspicion_and_audit_agree():
 def test_answers_changed_are_counted_by_class():
     changed = answers_changed([0, 1, 1], [.4, .6, .9], [.6, .4, .9], [.4, .6, .1])
     assert changed.to_dict('list') == dict(label=[0, 1], images=[1, 2], translated=[1., .5], there_and_back=[0., .5])
+
+def test_without_a_lesion_there_is_nothing_to_keep():
+    well = [case for case in CASES['film'] if not case.lesion.any()]
+    found = summarise(pd.DataFrame([measure(case, case.repeat) for case in well]))
+    assert set(found) == {'error', 'similarity', 'lesions_invented'} and found['lesions_invented'] == 0

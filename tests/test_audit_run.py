@@ -11,6 +11,12 @@ from mammo_uda.experiment.audit import answers_table, audit_run, audit_translati
 from mammo_uda.experiment.report import read_manifest
 from mammo_uda.experiment.table1 import run_table1
 
+@pytest.fixture(scope='module', autouse=True)
+def few_patients():
+    module.PATIENTS, usual = 2, module.PATIENTS
+    yield
+    module.PATIENTS = usual
+
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp('audited')/'run'

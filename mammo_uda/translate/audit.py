@@ -281,10 +281,9 @@ def summarise(
     table: pd.DataFrame, # rows from `measure`
 ) -> dict: # of floats
     "What the rows of one translation come to"
-    ill = table[table.label == 1]
-    return dict(
-        error=table.error.mean(),
-        similarity=table.similarity.mean(),
+    ill, found = table[table.label == 1], dict(error=table.error.mean(), similarity=table.similarity.mean())
+    if ill.empty: return found | dict(lesions_invented=is_invented(table.invention).mean())
+    return found | dict(
         contrast_kept=ill.contrast.sum()/ill.truth.sum(),
         cnr_kept=ill.cnr.sum()/ill.truth_cnr.sum(),
         detectability=detectability(np.stack(ill.ill), np.stack(ill.well)),
