@@ -557,7 +557,7 @@ def with_benign(
     *place, # of `mass_in`: `shape`, `y`, `x`, `allowed`, `ease`
 ) -> np.ndarray: # [H, W], mm
     "Glands, and the benign masses of a breast."
-    rng = stream('benign view', *view_numbers(patient, side, view, seed))
+    rng = stream('benign_place', *view_numbers(patient, side, view, seed))
     for mass in draw_benign(patient, side, seed):
         path, _ = mass_in(rng, mass, view, *place)
         glands = np.minimum(glands + path*(1-glands/np.maximum(thick, 1)), thick)
