@@ -84,9 +84,9 @@ def test_who_changes_nothing_or_shows_the_machine_invents_nothing(source):
 @pytest.mark.parametrize('source', DOMAINS)
 @pytest.mark.parametrize('size', range(len(RADII)))
 def test_a_faint_spot_of_the_source_is_an_invention_once_it_is_raised(source, size):
-    shown = [(case, spot(case, size, .3)) for case in CASES[source]]
+    shown = [(case, spot(case, size, .25)) for case in CASES[source]]
     kept = [invented(case, case.repeat[1] + faint, case.source[1] + faint) for case, faint in shown]
-    raised = [invented(case, case.repeat[1] + faint/.3, case.source[1] + faint) for case, faint in shown]
+    raised = [invented(case, case.repeat[1] + faint/.25, case.source[1] + faint) for case, faint in shown]
     assert np.mean(is_invented(np.array(kept))) < .1 and np.mean(is_invented(np.array(raised))) > .9
 
 @pytest.mark.parametrize('source', DOMAINS)
