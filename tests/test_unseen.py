@@ -7,7 +7,7 @@ import pytest
 from mammo_uda.data.store import PixelStore
 from mammo_uda.evaluate.table1 import text_grid
 from mammo_uda.experiment.report import read_manifest, run_table
-from mammo_uda.experiment.sources import phantom_domains
+from mammo_uda.experiment.sources import Domain, phantom_domains
 from mammo_uda.experiment.settings import choose_settings
 from mammo_uda.experiment.study import plan
 from mammo_uda.experiment.table1 import run_table1
@@ -55,3 +55,9 @@ def test_every_form_of_the_table_shows_them(run):
 def test_a_run_that_develops_has_none():
     domains = phantom_domains()
     assert plan(choose_settings('tiny', domains, data_seed=109), domains).unseen == []
+
+def test_machines_that_a_study_trains_on_are_drawn_whole():
+    domains = [Domain('film-1'), Domain('digital-2')]
+    stores = plan(choose_settings('tiny', domains, data_seed=110), domains).stores
+    assert [s.config['tested'] for s in stores.values()] == [False, False]
+    assert [s.config['tested'] for s in plan(choose_settings('tiny', data_seed=110), phantom_domains()).stores.values()] == [False, False, True, True]

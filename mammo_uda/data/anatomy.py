@@ -349,6 +349,10 @@ class Lesion:
     depth: float # distance from the nipple, as a share of the breast's depth
     calcified: bool # has a cluster of calcifications
 
+    def drawn(self, ease: float) -> float: # mm
+        "Diameter as it is drawn."
+        return np.sqrt(ease)*self.size
+
 def draw_lesion(
     patient: int, # number of the patient
     seed: int = 0, # of the data set
@@ -457,7 +461,7 @@ def add_lesion(
     fine: bool = False, # a pixel can show calcifications
 ) -> tuple: # mm of tumour [H, W]; bool mask [H, W]
     "Path through a lesion, and its mask."
-    radius = np.sqrt(ease)*lesion.size/2
+    radius = lesion.drawn(ease)/2
     window = np.ix_(*[np.flatnonzero(np.abs(o.ravel()) < 3*radius) for o in (y, x)])
     path, mask = np.zeros((y.size, x.size), np.float32), np.zeros((y.size, x.size), bool)
     at = np.broadcast_arrays(y[window[0].ravel()], x[:,window[1].ravel()])
@@ -530,7 +534,7 @@ def paths(
     glands = tissue_share(rng, shape, share, inward, thick, y-nipple, x)*thick
     add_vessels(rng, glands, shape, y-nipple, x)
     muscle = np.minimum(muscle_path(muscle_depth(shape, y, x), shape.thickness), thick) if view == 'MLO' else 0*thick
-    glands = np.minimum(glands, thick)*(1-.5*muscle/(.5*shape.thickness))
+    glands = np.minimum(glands, thick)*(1-muscle/shape.thickness)
     return thick, glands, skin_path(inward, thick, shape.thickness), muscle, inward
 
 # %% ../../nbs/data/anatomy.ipynb #f7ae598c

@@ -20,7 +20,7 @@ from skimage.draw import line
 
 from ..core.files import UserError
 from ..core.seeds import stream
-from .anatomy import Anatomy, anatomy, draw_side
+from .anatomy import Anatomy, draw_side
 from .standardise import resize
 
 # %% ../../nbs/data/machines.ipynb #d47c199f
@@ -156,8 +156,8 @@ def rimmed(
     spacing: float, # mm a pixel
 ) -> np.ndarray: # float32 [H, W]
     "A bright line along the skin."
-    cover = gaussian_filter(breast, 1.2/spacing, truncate=2.5, mode='nearest')
-    return x + machine.rim*np.clip(2-2*cover, 0, 1)
+    near = gaussian_filter(breast, 1.2/spacing, truncate=2.5, mode='nearest')
+    return x + machine.rim*np.clip(2-2*near, 0, 1)
 
 def folded(
     x: np.ndarray, # [H, W]
@@ -167,7 +167,7 @@ def folded(
 ) -> np.ndarray: # float32 [H, W]
     "Tones folded around those of the neighbourhood."
     beside = x - smooth(x, breast, 14/spacing)
-    return x - beside + (1-machine.fold)*beside + machine.fold*.25*np.sin(beside*9)
+    return x + machine.fold*(.25*np.sin(beside*9)-beside)
 
 # %% ../../nbs/data/machines.ipynb #465713e1
 STAGES = dict(equalise=equalised, flatten=equalised, crisp=enhanced, local=evened, rim=rimmed, fold=folded)

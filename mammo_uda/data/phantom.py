@@ -116,7 +116,7 @@ def phantom_row(
 ) -> dict:
     "What is known of one image, whatever shows it."
     share, ill, lesion = draw_patient(patient, seed, positive)
-    found = dict(lesion=lesion.kind, lesion_mm=round(np.sqrt(ease)*lesion.size, 1)) if ill == side else {}
+    found = dict(lesion=lesion.kind, lesion_mm=round(lesion.drawn(ease), 1)) if ill == side else {}
     known = dict(laterality=side, view=view, label=int(ill == side), density=density_class(share))
     return known | dict(benign=len(draw_benign(patient, side, seed))) | found
 

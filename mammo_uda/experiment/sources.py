@@ -217,12 +217,13 @@ def prepare_images(
 def prepare_step(
     domain: Domain,
     settings: dict, # of the run: size, data_seed, patients, and `domains`, name to `domain_key`
+    tested: bool = False, # of phantoms, the test patients alone
 ) -> Step:
     "Read or draw a domain."
     common = dict(domain=domain.name, size=settings['size'], seed=settings['data_seed'])
     if domain.path is None:
         fn, inputs = prepare_phantom, {}
-        own = dict(patients=settings['patients'], phantom=PHANTOM, tested=domain.name in MACHINES)
+        own = dict(patients=settings['patients'], phantom=PHANTOM, tested=tested)
     else:
         fn, inputs = prepare_images, dict(images=domain.path)
         own = dict(key=settings['domains'][domain.name], column=domain.column, value=domain.value)

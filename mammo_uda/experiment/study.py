@@ -11,7 +11,7 @@ __all__ = ['task', 'lengths', 'start_epochs', 'about_classifier', 'Study', 'Plan
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from pathlib import Path
 
 from ..classify.networks import Arch, find_arch
@@ -69,8 +69,8 @@ class Study:
     ):
         self.settings, self.file = settings, dict(file=file) if file else {}
         self.unseen = {d.name: unseen_machines(d.name, settings) for d in domains}
-        machines = [Domain(name) for names in self.unseen.values() for name in names]
-        self.stores = {d.name: prepare_step(d, settings) for d in [*domains, *machines]}
+        self.stores = {d.name: prepare_step(d, settings) for d in domains}
+        for name in chain(*self.unseen.values()): self.stores[name] = prepare_step(Domain(name), settings, tested=True)
 
     @cache
     def start(self, arch: str, source: str, seed: int) -> Step:
@@ -179,7 +179,7 @@ def plan(
 ) -> Plan:
     "All steps of a run, a seed after the other."
     study, translations, classifiers, scores = Study(settings, domains, file), {}, {}, {}
-    pairs = [*permutations(study.unseen, 2)]
+    pairs = [*permutations([d.name for d in domains], 2)]
     for seed, arch, (a, b), name in product(range(settings['seeds']), settings['archs'], pairs, settings['methods']):
         if recipe := find_method(own_method(name)).recipe:
             translations[find_recipe(recipe).name, a, b, seed] = study.translation(recipe, a, b, seed)
@@ -187,5 +187,4 @@ def plan(
         classifiers[name, arch, a, to, seed] = study.classifier(name, arch, a, to, seed)
         for test in (a, b, *study.unseen[b]):
             scores[name, arch, a, to, test, seed] = study.score(name, arch, a, to, test, seed)
-    unseen = [name for names in study.unseen.values() for name in names]
-    return Plan(study.stores, unseen, translations, classifiers, [*scores.values()])
+    return Plan(study.stores, [*chain(*study.unseen.values())], translations, classifiers, [*scores.values()])

@@ -65,13 +65,13 @@ def known_case(
         drawn = [image_of(a, dialled(machine, gap), rng(), marks=False, **how) for a in breasts]
         return drawn if side == 'L' else [image[:,::-1] for image in drawn]
     images += shown(machine_of(patient, target, seed), 1)
-    names = [machine.name for machine in own_machines(target)]
-    for machine in own_machines(target):
+    machines = own_machines(target)
+    for machine in machines:
         for miss in EXPOSURES: images += shown(machine, 2, noise=False, miss=miss)
     *images, lesion = cropped_alike(images, breasts[0].lesion, side, size)
     pairs = np.stack(images).reshape(-1, len(breasts), size, size)[:,[0,-1]] # a healthy breast is its own twin
-    answers = pairs[2:].reshape(len(names), len(EXPOSURES), 2, size, size)
-    return Case(pairs[0], dict(zip(names, answers)), pairs[1], lesion)
+    answers = pairs[2:].reshape(len(machines), len(EXPOSURES), 2, size, size)
+    return Case(pairs[0], {m.name: o for m, o in zip(machines, answers)}, pairs[1], lesion)
 
 @lru_cache(1) # what was drawn for one translator serves the next
 def known_cases(
@@ -281,14 +281,14 @@ def summarise(
     table: pd.DataFrame, # rows from `measure`
 ) -> dict: # of floats
     "What the rows of one translation come to"
-    ill, found = table[table.label == 1], dict(error=table.error.mean(), similarity=table.similarity.mean())
-    if ill.empty: return found | dict(lesions_invented=is_invented(table.invention).mean())
-    return found | dict(
+    ill = table[table.label == 1]
+    found = dict(error=table.error.mean(), similarity=table.similarity.mean())
+    if not ill.empty: found |= dict(
         contrast_kept=ill.contrast.sum()/ill.truth.sum(),
         cnr_kept=ill.cnr.sum()/ill.truth_cnr.sum(),
         detectability=detectability(np.stack(ill.ill), np.stack(ill.well)),
-        lesions_lost=is_lost(ill.contrast, ill.truth).mean(),
-        lesions_invented=is_invented(table.invention).mean())
+        lesions_lost=is_lost(ill.contrast, ill.truth).mean())
+    return found | dict(lesions_invented=is_invented(table.invention).mean())
 
 def translated_pairs(
     translator: Translator,

@@ -65,7 +65,7 @@ _known, _answers = lru_cache(32)(known_answer), lru_cache(8)(known_case) # a cas
 def known(
     row: pd.Series, # of the index of a phantom store
     size: int,      # px
-) -> tuple:         # float32 [size,size]: its image in the other domain; its lesion, bool
+) -> list:          # float32 [size,size]: its image in the other domain; its lesion, bool
     "What is known of a phantom, remembered for the last few"
     who = row.phantom, row.laterality, row.view, row.scanner
     return _known(*who, size, row.data_seed, row.positive, row.ease, row.gap)[1:]
