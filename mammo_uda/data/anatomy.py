@@ -6,12 +6,12 @@ Docs: https://mammo-uda.github.io/mammo_uda/data/anatomy.html.md"""
 
 # %% auto #0
 __all__ = ['TURN', 'SIDES', 'VIEWS', 'NIPPLE', 'FAT', 'GLAND', 'TUMOUR', 'SKIN', 'CLASSES', 'FREQUENCY', 'LIMITS', 'SOFT', 'MOST',
-           'FRAME', 'KINDS', 'OFTEN', 'BENIGN', 'EASE', 'WAVES', 'FINE', 'falling', 'noise_pair', 'smoothstep',
-           'strands', 'view_numbers', 'Body', 'draw_body', 'Shape', 'draw_shape', 'field_of', 'profile',
+           'FRAME', 'KINDS', 'OFTEN', 'BENIGN', 'FLAT', 'EASE', 'WAVES', 'ROUGH', 'FINE', 'falling', 'noise_pair',
+           'smoothstep', 'strands', 'view_numbers', 'Body', 'draw_body', 'Shape', 'draw_shape', 'field_of', 'profile',
            'skin_distance', 'slab', 'skin_path', 'muscle_depth', 'muscle_path', 'density_class', 'draw_density',
            'gland_prior', 'threshold_for', 'frame_side', 'warp', 'tissue_share', 'add_vessels', 'Lesion', 'draw_lesion',
            'draw_benign', 'lumpiness', 'spicules', 'lesion_path', 'grains', 'place_lesion', 'add_lesion', 'Anatomy',
-           'draw_side', 'draw_patient', 'halved', 'sheet', 'paths', 'mass_in', 'with_benign', 'anatomy']
+           'draw_side', 'draw_patient', 'halved', 'sheet', 'paths', 'mass_in', 'benign_path', 'anatomy']
 
 # %% ../../nbs/data/anatomy.ipynb #bd188037
 from dataclasses import dataclass
@@ -315,8 +315,8 @@ def tissue_share(
     coarse, fine = [strands(o, width).ravel()[places] for o, width in ((thread.real, .13), (thread.imag, .19))]
     likely = gland_prior(shape, inward, y, x) + 1.2*cloud.real + .9*coarse + .6*fine
     glands = MOST*expit((likely-threshold_for(share, likely, thick, MOST))/SOFT)
-    fat = (.19*coarse + .15*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
-    return np.clip(glands*(1+.2*cloud.imag+.3*(fine-.3)) + fat, 0, 1)
+    fat = (.16*coarse + .12*fine)*np.clip(.75+.6*cloud.imag, .1, 2)*smoothstep(inward/6)
+    return np.clip(glands*(1+.2*cloud.imag+.25*(fine-.3)) + fat, 0, 1)
 
 # %% ../../nbs/data/anatomy.ipynb #69a8d169
 def add_vessels(
@@ -351,7 +351,7 @@ class Lesion:
 
     def drawn(self, ease: float) -> float: # mm
         "Diameter as it is drawn."
-        return np.sqrt(ease)*self.size
+        return np.cbrt(ease)*self.size
 
 def draw_lesion(
     patient: int, # number of the patient
@@ -364,6 +364,7 @@ def draw_lesion(
 
 # %% ../../nbs/data/anatomy.ipynb #fe14aafb
 BENIGN = 1.2 # masses that are no cancer, in a breast, on average
+FLAT = .42 # how thick the plates leave them, as a share of their width
 
 def draw_benign(
     patient: int, # number of the patient
@@ -376,12 +377,12 @@ def draw_benign(
     return [mass() for _ in range(rng.poisson(BENIGN))]
 
 # %% ../../nbs/data/anatomy.ipynb #aad0051b
-EASE = 2.2 # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
+EASE = 3.5 # factor of the contrast of masses, and its cube root of their size; 1 is as published
 
 # %% ../../nbs/data/anatomy.ipynb #f179fbcc
-WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)),
-             irregular=((2,.16),(3,.1),(4,.06),(7,.04),(11,.03)),
-             spiculated=((2,.12),(3,.08),(5,.05),(9,.03)), distortion=())
+WAVES = dict(round=((2,.04),(3,.03)), lobulated=((2,.1),(3,.1),(5,.05)), irregular=((2,.16),(3,.1),(4,.06)),
+             spiculated=((2,.12),(3,.08),(5,.05)), distortion=())
+ROUGH = dict(round=.04, lobulated=.07, irregular=.16, spiculated=.13, distortion=0.) # of the edge, in radii
 
 def lumpiness(
     rng: np.random.Generator,
@@ -414,8 +415,10 @@ def lesion_path(
     radius: float, # of the lesion, mm
 ) -> tuple: # mm of tumour [H, W]; bool mask [H, W]
     "How much tumour is in the way, and where."
-    reach = np.hypot(y, x)/(radius*lumpiness(rng, np.arctan2(y, x), kind))
-    ball = 2*radius*np.clip(1-reach*reach, 0, 1)**.75
+    grain = noise_pair(rng, y.shape, 3., coarsest=.2)
+    uneven = lumpiness(rng, np.arctan2(y, x), kind) + ROUGH[kind]*grain.real
+    reach = np.hypot(y, x)/(radius*np.maximum(uneven, .3))
+    ball = 2*radius*np.clip(1-reach*reach, 0, 1)**1.2*(1+.3*grain.imag)
     if kind == 'distortion': ball = .25*ball
     rays = spicules(rng, y, x, radius) if kind in ('spiculated','distortion') else 0*y
     return np.where(reach < 1.02, np.maximum(ball, rays), rays), reach < 1
@@ -457,7 +460,7 @@ def add_lesion(
     rng: np.random.Generator,
     y: np.ndarray, x: np.ndarray, # mm from the lesion's centre, [H, 1] and [1, W]
     lesion: Lesion,
-    ease: float = EASE, # its root is a factor of the size
+    ease: float = EASE, # its cube root is a factor of the size
     fine: bool = False, # a pixel can show calcifications
 ) -> tuple: # mm of tumour [H, W]; bool mask [H, W]
     "Path through a lesion, and its mask."
@@ -545,27 +548,23 @@ def mass_in(
     shape: Shape, # from `draw_shape`
     y: np.ndarray, x: np.ndarray, # from `sheet`
     allowed: np.ndarray, # bool [H, W]
-    ease: float, # its root is a factor of the size
+    ease: float, # its cube root is a factor of the size
 ) -> tuple: # mm of tissue [H, W]; bool mask [H, W]
     "A mass as one view shows it."
     down = y - field_of(shape, view)[1]
     at = place_lesion(rng, allowed, shape, down, x, mass.depth)
     return add_lesion(rng, (down-at[0])[:,None], (x-at[1])[None], mass, ease, 2*(y[1]-y[0]) < FINE)
 
-def with_benign(
-    glands: np.ndarray, thick: np.ndarray, # from `paths` [H, W], mm
+def benign_path(
     patient: int, # number of the patient
     side: str, # 'L' or 'R'
     view: str, # 'CC' or 'MLO'
     seed: int, # of the data set
     *place, # of `mass_in`: `shape`, `y`, `x`, `allowed`, `ease`
 ) -> np.ndarray: # [H, W], mm
-    "Glands, and the benign masses of a breast."
+    "Path through the benign masses of a breast."
     rng = stream('benign_place', *view_numbers(patient, side, view, seed))
-    for mass in draw_benign(patient, side, seed):
-        path, _ = mass_in(rng, mass, view, *place)
-        glands = np.minimum(glands + path*(1-glands/np.maximum(thick, 1)), thick)
-    return glands
+    return FLAT*sum(mass_in(rng, mass, view, *place)[0] for mass in draw_benign(patient, side, seed))
 
 # %% ../../nbs/data/anatomy.ipynb #b9794398
 def anatomy(
@@ -575,7 +574,7 @@ def anatomy(
     height: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion; 0 draws the same breasts without
-    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
+    ease: float = EASE, # factor of the contrast of masses, and its cube root of their size; 1 is as published
 ) -> Anatomy:
     "A view of a breast of a random patient."
     shape, numbers = draw_shape(patient, side, view, seed), view_numbers(patient, side, view, seed)
@@ -585,12 +584,11 @@ def anatomy(
     rng, share = stream('tissue', *numbers), draw_density(patient, seed)
     thick, glands, skin, muscle, inward = paths(rng, shape, view, share, y, near)
     place = shape, y, near, (inward > 14) & (muscle == 0), ease
-    glands = with_benign(glands, thick, patient, side, view, seed, *place)
-    total = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle)
+    total, here = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle), FAT + (GLAND-FAT)*glands/np.maximum(thick, 1)
+    total += ease*(GLAND-here)*np.minimum(benign_path(patient, side, view, seed, *place), thick)
     mask = np.zeros(thick.shape, bool)
     if side == draw_side(patient, seed, positive):
         path, mask = mass_in(stream('lesion', *numbers), draw_lesion(patient, seed), view, *place)
-        here = FAT + (GLAND-FAT)*glands/np.maximum(thick, 1)
-        total = total + ease*(TUMOUR-here)*np.minimum(path, thick)
+        total += ease*(TUMOUR-here)*np.minimum(path, thick)
     whole = [np.pad(halved(o), ((0,0),(0,(len(x)-len(near))//2))) for o in (total, inward > 0, mask & (inward > 0))]
     return Anatomy(whole[0], whole[1] > .5, whole[2] > .5, field/height, shape.thickness, patient, seed)

@@ -293,19 +293,19 @@ def image_of(
 
 # %% ../../nbs/data/machines.ipynb #a20513a7
 FILMS = [
-    screen_film('film-1', 3.4, fog=.18, density=2.05, error=.45, mtf=6., marks=.8),
-    screen_film('film-2', 3.8, fog=.20, dmax=3.9, density=2.2, error=.45, high=3.8, mtf=5., marks=.6),
-    screen_film('film-3', 3.2, fog=.16, dmax=3.4, density=1.95, error=.45, high=3.5, mtf=7., marks=.9),
+    screen_film('film-1', 2.5, fog=.18, density=2.4, error=.28, mtf=6., marks=.8),
+    screen_film('film-2', 3.2, fog=.20, dmax=3.9, density=2.2, error=.35, high=3.8, mtf=5., marks=.6),
+    screen_film('film-3', 3., fog=.16, dmax=3.4, density=1.65, error=.35, high=3.5, mtf=7., marks=.9),
     screen_film('film-9', 2.4, fog=.25, dmax=3.2, density=1.8, error=.3, mtf=4., marks=.8, scatter=.5,
                 granularity=2e-4, local=.5, fold=.6, held_out=True)]
 
 DIGITALS = [
-    Machine('digital-1', 'digital', aim=.68, spread=.25, slope=.31, white=1.1, equalise=.4, flatten=.35, crisp=.25,
+    Machine('digital-1', 'digital', aim=.68, spread=.25, slope=.35, white=1.1, equalise=.4, flatten=.35, crisp=.25,
             mtf=3.5),
-    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.5, equalise=.75, flatten=.45, crisp=.7, mtf=6.),
-    Machine('digital-3', 'digital', aim=.23, spread=.12, slope=.65, equalise=.8, flatten=.7, crisp=1.1, power=.85,
+    Machine('digital-2', 'digital', aim=.45, spread=.15, slope=.56, equalise=.75, flatten=.45, crisp=.7, mtf=6.),
+    Machine('digital-3', 'digital', aim=.23, spread=.12, slope=.73, equalise=.8, flatten=.7, crisp=1.1, power=.85,
             rim=1.6, mtf=6.),
-    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.82, equalise=.7, flatten=.2, crisp=.6, local=.7, rim=.8,
+    Machine('digital-4', 'digital', aim=.3, spread=.1, slope=.92, equalise=.7, flatten=.2, crisp=.6, local=.7, rim=.8,
             mtf=2.8),
     Machine('digital-9', 'digital', aim=.5, spread=.2, slope=.35, equalise=.5, fold=.8, scatter=.6, noise=4e-5,
             mtf=2.2, held_out=True)]

@@ -56,7 +56,7 @@ def acquire(
     height: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
+    ease: float = EASE, # factor of the contrast of masses, and its cube root of their size; 1 is as published
     **exposure, # of `expose`: `marks`, `noise`, `gap`
 ) -> tuple: # Anatomy; float32 [H, W]
     "An anatomy and its image in one domain."
@@ -92,7 +92,7 @@ def known_answer(
     size: int, # px
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of a lesion's contrast
+    ease: float = EASE, # factor of the contrast of masses
     gap: float = 1., # how far the domains are apart, 0 to 2
     noise: bool = True, # of the answer; the source always has its own
 ) -> list: # float32 [size, size]: source image, the same in the other domain, lesion mask (bool)
@@ -104,7 +104,7 @@ def known_answer(
     return cropped_alike([image, truth], a.lesion, side, size)
 
 # %% ../../nbs/data/phantom.ipynb #9edcb216
-PHANTOM = 3 # raised whenever the same numbers draw other breasts; 1 gave its label away, 2 had no machines
+PHANTOM = 4 # raised whenever the same numbers draw other breasts; 1 gave its label away, 2 had no machines, 3 hard-edged masses
 
 def phantom_row(
     patient: int, # number of the patient
@@ -112,7 +112,7 @@ def phantom_row(
     view: str, # 'CC' or 'MLO'
     seed: int, # of the data set
     positive: float, # share of patients with a lesion
-    ease: float, # factor of a lesion's contrast
+    ease: float, # factor of the contrast of masses
 ) -> dict:
     "What is known of one image, whatever shows it."
     share, ill, lesion = draw_patient(patient, seed, positive)
@@ -125,7 +125,7 @@ def phantom_index(
     patients: int, # how many
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
-    ease: float = EASE, # factor of a lesion's contrast
+    ease: float = EASE, # factor of the contrast of masses
     gap: float = 1., # how far the domains are apart, 0 to 2
 ) -> pd.DataFrame: # a row an image
     "Who is in a phantom data set: four views a patient."
@@ -149,7 +149,7 @@ def phantom_store(
     seed: int = 0, # of the data set
     positive: float = .8, # share of patients with a lesion
     progress: Callable = None, # called with (images done, images in all)
-    ease: float = EASE, # factor of the contrast of lesions, and its root of the size of masses; 1 is as published
+    ease: float = EASE, # factor of the contrast of masses, and its cube root of their size; 1 is as published
     gap: float = 1., # how far the domains are apart, 0 to 2
     tested: bool = False, # draw the test patients alone
 ) -> PixelStore:

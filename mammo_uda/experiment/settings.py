@@ -30,10 +30,10 @@ from ..translate.recipes import RECIPES
 PRESETS = dict(
     default=dict(size=64, patients=300, seeds=3, archs=['alexnet_bn','resnet50'], methods=['baseline','uda'],
                  gan=dict(filters=16, blocks=3, d_filters=32, d_layers=2, epochs=10, steps=50, bs=2),
-                 classifier=dict(start=None, share=1., finish=2, steps=30, bs=32)))
+                 classifier=dict(start=None, share=1., finish=2, steps=50, bs=32)))
 PRESETS['quick'] = PRESETS['default'] | dict(seeds=1, patients=180,
                  gan=PRESETS['default']['gan'] | dict(steps=30),
-                 classifier=PRESETS['default']['classifier'] | dict(share=.6, finish=1))
+                 classifier=PRESETS['default']['classifier'] | dict(share=.6, finish=1, steps=30))
 PRESETS['tiny'] = PRESETS['default'] | dict(size=32, patients=15, seeds=1, archs=['alexnet_bn'],
                  gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=1, steps=2, bs=2),
                  classifier=dict(start=1, share=1., finish=1, steps=2, bs=8))
