@@ -104,7 +104,7 @@ def known_answer(
     return cropped_alike([image, truth], a.lesion, side, size)
 
 # %% ../../nbs/data/phantom.ipynb #9edcb216
-PHANTOM = 4 # raised whenever the same numbers draw other breasts; 1 gave its label away, 2 had no machines, 3 hard-edged masses
+PHANTOM = 4 # raised whenever the same numbers draw other breasts; 1 gave its label away
 
 def phantom_row(
     patient: int, # number of the patient
