@@ -86,6 +86,24 @@ def test_a_lesion_measures_what_the_index_says():
             assert across == pytest.approx(np.cbrt(ease)*draw_lesion(patient).size, rel=.15)
 
 
+def test_a_mass_has_a_soft_margin_and_an_uneven_inside():
+    y, x = np.mgrid[-12:12:.25, -12:12:.25]
+    path, mask = drawing.lesion_path(np.random.default_rng(0), y, x, 'round', 8.)
+    reach = np.hypot(y, x)/8
+    inside, margin = path[reach < .3], path[(reach > .85) & mask]
+    assert margin.mean() < .22*inside.mean() and inside.std() > .08*inside.mean()
+
+
+def test_benign_masses_are_pressed_flat(monkeypatch):
+    patient, side = next(o for o in ILL if drawing.draw_benign(*o))
+    def raised(): return anatomy(patient, side, 'CC', HEIGHT, positive=0.).attenuation.sum()
+    flat, share = raised(), drawing.FLAT
+    monkeypatch.setattr(drawing, 'FLAT', 1.)
+    round_ = raised()
+    monkeypatch.setattr(drawing, 'draw_benign', lambda *_: [])
+    assert round_-raised() == pytest.approx((flat-raised())/share, rel=.1)
+
+
 def test_calcifications_are_drawn_only_where_a_pixel_can_show_them():
     lesion = replace(draw_lesion(1), kind='round', calcified=True)
     y, x = np.arange(-15, 15, .2)[:,None], np.arange(-15, 15, .2)[None]
