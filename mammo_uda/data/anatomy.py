@@ -421,7 +421,7 @@ def lesion_path(
     ball = 2*radius*np.clip(1-reach*reach, 0, 1)**1.2*(1+.3*grain.imag)
     if kind == 'distortion': ball = .25*ball
     rays = spicules(rng, y, x, radius) if kind in ('spiculated','distortion') else 0*y
-    return np.where(reach < 1.02, np.maximum(ball, rays), rays), reach < 1
+    return np.maximum(ball, rays), reach < 1
 
 # %% ../../nbs/data/anatomy.ipynb #ec44fa44
 FINE = .45 # mm, the largest pixel that shows calcifications
@@ -584,7 +584,8 @@ def anatomy(
     rng, share = stream('tissue', *numbers), draw_density(patient, seed)
     thick, glands, skin, muscle, inward = paths(rng, shape, view, share, y, near)
     place = shape, y, near, (inward > 14) & (muscle == 0), ease
-    total, here = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle), FAT + (GLAND-FAT)*glands/np.maximum(thick, 1)
+    total = FAT*thick + np.float32(GLAND-FAT)*(glands+skin+muscle)
+    here = FAT + (GLAND-FAT)*glands/np.maximum(thick, 1)
     total += ease*(GLAND-here)*np.minimum(benign_path(patient, side, view, seed, *place), thick)
     mask = np.zeros(thick.shape, bool)
     if side == draw_side(patient, seed, positive):
