@@ -69,7 +69,7 @@ def test_arrow_keys_turn_pages(tutorial):
     tutorial.wait_for_function("before => [...document.images].find(o => o.alt.startsWith('real,')).src != before", arg=first)
 
 def test_a_click_opens_a_cell_of_table_1(tutorial, artefacts):
-    viewer, cell = output(tutorial, 'Table1Viewer(run)'), 'film to digital, alexnet_bn, uda'
+    viewer, cell = output(tutorial, 'Table1Viewer(run)'), 'film to digital, tiny_cnn, uda'
     button = viewer.get_by_role('button', name=cell)
     number = button.inner_text()
     assert re.fullmatch(r'[01]\.\d\d \(n = 1\)', number)

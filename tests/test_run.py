@@ -83,7 +83,7 @@ def test_real_mammograms_from_list_to_table(tmp_path):
         content = path.read_bytes()
         assert not [n for n in names+more if len(n) > 4 and n.encode() in content], path
         assert str(tmp_path).encode() not in content or path.name == 'settings.json'
-    model = next(run.glob('steps/uda-alexnet_bn-film-digital-*'))
+    model = next(run.glob('steps/uda-tiny_cnn-film-digital-*'))
     result = CliRunner().invoke(app, ['predict', str(model), str(digital), '--out', str(tmp_path/'scores.csv')])
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path/'scores.csv').prob.between(0, 1).all()

@@ -7,10 +7,10 @@ Docs: https://mammo-uda.github.io/mammo_uda/classify/networks.html.md"""
 # %% auto #0
 __all__ = ['LITE0', 'WEIGHTS', 'WHEEL', 'ARCHS', 'grey_stem', 'Normalise', 'alexnet', 'with_batchnorm', 'alexnet_bn',
            'batchnorm_layers', 'quick_batchnorm', 'resnet50', 'SameConv', 'conv_bn', 'MobileBlock', 'lite0_blocks',
-           'lite0_layers', 'efficientnet_lite0', 'Frozen', 'efficientnet_lite0_probe', 'the_timm', 'timm_net',
-           'not_downloaded', 'imagenet_weights', 'alexnet_weights', 'resnet50_weights', 'file_weights', 'wheel_file',
-           'lite0_weights', 'timm_weights', 'Arch', 'arch_name', 'timm_about', 'timm_arch', 'find_arch', 'own_names',
-           'without_answer', 'adapted', 'load_weights', 'that_start_from', 'weights_of', 'make_net']
+           'lite0_layers', 'efficientnet_lite0', 'tiny_cnn', 'Frozen', 'efficientnet_lite0_probe', 'the_timm',
+           'timm_net', 'not_downloaded', 'imagenet_weights', 'alexnet_weights', 'resnet50_weights', 'file_weights',
+           'wheel_file', 'lite0_weights', 'timm_weights', 'Arch', 'arch_name', 'timm_about', 'timm_arch', 'find_arch',
+           'own_names', 'without_answer', 'adapted', 'load_weights', 'that_start_from', 'weights_of', 'make_net']
 
 # %% ../../nbs/classify/networks.ipynb #ed361bad
 from collections import OrderedDict
@@ -178,6 +178,14 @@ def efficientnet_lite0() -> nn.Module:
     "EfficientNet-Lite0 (Tan and Le 2019) for one channel and one logit."
     return nn.Sequential(Normalise(mean=127/255, std=128/255), lite0_layers())
 
+# %% ../../nbs/classify/networks.ipynb #63132dd7
+def tiny_cnn() -> nn.Module:
+    "Four convolutions with batch norm, for one channel and one logit."
+    sizes, layers = (1, 16, 32, 64, 128), []
+    for c_in, c_out in zip(sizes, sizes[1:]): layers += [*conv_bn(c_in, c_out, 3, 2), nn.ReLU(inplace=True)]
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(sizes[-1], 1))
+    return quick_batchnorm(nn.Sequential(Normalise(), net))
+
 # %% ../../nbs/classify/networks.ipynb #5a1c080e
 class Frozen(nn.Sequential):
     "Layers that never learn."
@@ -321,7 +329,8 @@ ARCHS = {
                      lr_own=7e-4, cost=5.),
     'efficientnet_lite0': Arch('EfficientNet-Lite0', efficientnet_lite0, **_LITE0),
     'efficientnet_lite0_probe': Arch('logistic regression on a frozen EfficientNet-Lite0', efficientnet_lite0_probe,
-                                     **_LITE0, probe=True, cost=1.)}
+                                     **_LITE0, probe=True, cost=1.),
+    'tiny_cnn': Arch('four convolutions, to try things out', tiny_cnn, epochs=1, cost=.5)}
 
 # %% ../../nbs/classify/networks.ipynb #5a1c0833
 def arch_name(

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/needs.html.md"""
 
 # %% auto #0
 __all__ = ['count_weights', 'count_rows', 'count_images', 'prepared', 'store_bytes', 'seen_bytes', 'kept_bytes', 'passing_bytes',
-           'missing_bytes', 'check_disk']
+           'missing_bytes', 'in_bytes', 'check_disk']
 
 # %% ../../nbs/experiment/needs.ipynb #554759d5
 import shutil
@@ -91,6 +91,12 @@ def missing_bytes(
     at_once = sorted(map(passing_bytes, todo))[-workers:]
     return int(1.25*(sum(map(kept_bytes, todo)) + sum(at_once)))
 
+def in_bytes(
+    count: int,
+) -> str:
+    "A number of bytes as people say it."
+    return f'{count/1e9:.1f} GB' if count >= 1e8 else f'{count/1e6:.0f} MB'
+
 def check_disk(
     steps: list, # the `Step`s wanted
     run: str|Path, # its folder, which is there
@@ -99,6 +105,6 @@ def check_disk(
     "Says how much room a run needs, and refuses where there is less."
     need, free = missing_bytes(steps, run, workers), shutil.disk_usage(run).free
     if need > free:
-        raise UserError(f"The run in {run} needs about {need/1e9:.1f} GB more, and the disk has {free/1e9:.1f} GB: "
+        raise UserError(f"The run in {run} needs about {in_bytes(need)} more, and the disk has {in_bytes(free)}: "
                         "make room, or give another folder with --out.")
-    return f"The run needs about {need/1e9:.1f} GB of disk."
+    return f"The run needs about {in_bytes(need)} of disk."

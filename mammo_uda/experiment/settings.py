@@ -34,7 +34,7 @@ PRESETS = dict(
 PRESETS['quick'] = PRESETS['default'] | dict(seeds=1, patients=180,
                  gan=PRESETS['default']['gan'] | dict(steps=30),
                  classifier=PRESETS['default']['classifier'] | dict(share=.6, finish=1, steps=30))
-PRESETS['tiny'] = PRESETS['default'] | dict(size=32, patients=15, seeds=1, archs=['alexnet_bn'],
+PRESETS['tiny'] = PRESETS['default'] | dict(size=32, patients=15, seeds=1, archs=['tiny_cnn'],
                  gan=dict(filters=4, blocks=1, d_filters=4, d_layers=1, epochs=1, steps=2, bs=2),
                  classifier=dict(start=1, share=1., finish=1, steps=2, bs=8))
 PRESETS['paper'] = dict(size=256, patients=1000, seeds=3, archs=['alexnet','resnet50'],
