@@ -26,7 +26,9 @@ from mammo_uda.classify.learner import (BalancedLoss, classifier_learner, load_c
 from mammo_uda.classify.probe import features, fit_probe, set_probe
 from mammo_uda.classify.ensemble import load_ensemble, predict_csv
 from mammo_uda.evaluate.scores import auroc_by_cell, check_scores, read_scores, write_scores
-from mammo_uda.evaluate.intervals import mean_interval, paired_difference, share_won_back, table_cells
+from mammo_uda.evaluate.intervals import mean_interval, share_won_back, table_cells
+from mammo_uda.evaluate.patients import sample_cells
+from mammo_uda.evaluate.claims import Estimate, over_both, paired_difference, share_of_gap
 from mammo_uda.evaluate.table1 import PAPER, Table1
 from mammo_uda.experiment.methods import METHODS, Method
 from mammo_uda.experiment.sources import Domain

@@ -21,9 +21,9 @@ def _edit(run, **values):
 def copy(run, tmp_path): return shutil.copytree(run, tmp_path/'run')
 
 def test_writes_all(run):
-    for name in ['table1.csv', 'table1.json', 'table1.md', 'table1.html', 'roc.png', 'translations.png', 'index.html']:
+    for name in ['table1.csv', 'table1.json', 'table1.md', 'table1.html', 'differences.png', 'roc.png', 'translations.png', 'index.html']:
         assert (run/name).stat().st_size>0, name
-    for name in ['roc.png', 'translations.png']: Image.open(run/name).verify()
+    for name in ['differences.png', 'roc.png', 'translations.png']: Image.open(run/name).verify()
 
 def test_page_stands_alone(run):
     page = (run/'index.html').read_text()

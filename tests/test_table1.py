@@ -4,7 +4,7 @@ import numpy as np, pandas as pd, pytest
 from rich.console import Console
 from mammo_uda.core.files import UserError
 from mammo_uda.evaluate.scores import SCORE_COLUMNS, synthetic_scores
-from mammo_uda.evaluate.intervals import (cross_cells, home_change, mean_interval, paired_difference, row_order, share_won_back,
+from mammo_uda.evaluate.intervals import (cross_cells, home_change, mean_interval, row_order, share_won_back,
                                           table_cells)
 from mammo_uda.evaluate.table1 import PAPER, PAPER_CAPTION, Table1, show_interval, text_grid
 
@@ -45,14 +45,6 @@ def test_share_won_back():
 def test_no_share_where_nothing_is_lost():
     flat = {k: [0.8, 0.8] for k in BASE}
     assert share_won_back(cross_cells(table_cells(aurocs(baseline=flat, uda=UDA))), 'uda') is None
-
-def test_paired_difference_is_over_seeds():
-    mean, half, n = paired_difference(aurocs(baseline=BASE, uda=UDA), 'uda')
-    assert (mean, half, n) == pytest.approx(mean_interval([(0.2+0.2)/2, (0.0+0.1)/2]))
-
-def test_a_seed_with_missing_cells_does_not_count():
-    part = aurocs(baseline=BASE, uda=UDA|{('film', 'digital'): [0.8]})
-    assert paired_difference(part, 'uda') == (pytest.approx(0.2), None, 1)
 
 def test_change_at_home():
     change = home_change(table_cells(aurocs(baseline=BASE, uda=UDA)), 'uda').set_index('test_domain').change

@@ -6,7 +6,7 @@ Docs: https://mammo-uda.github.io/mammo_uda/evaluate/intervals.html.md"""
 
 # %% auto #0
 __all__ = ['PLACE', 'mean_interval', 'row_order', 'method_order', 'auroc_by_seed', 'table_cells', 'cross_cells', 'share_won_back',
-           'paired_difference', 'home_change']
+           'home_change']
 
 # %% ../../nbs/evaluate/intervals.ipynb #d052be07
 import numpy as np
@@ -87,17 +87,6 @@ def share_won_back(
     c = cross.dropna(subset=['loss', method])
     loss = c.loss.mean()
     return float((c[method] - c.baseline).mean() / loss) if loss > 0 else None
-
-# %% ../../nbs/evaluate/intervals.ipynb #d7e851cd
-def paired_difference(
-    aurocs: pd.DataFrame, # from `auroc_by_cell`
-    method: str,
-) -> tuple: # as `mean_interval`, over the seeds that have every cross-domain cell
-    "Method minus baseline within a seed, averaged over the cross-domain cells."
-    cross = aurocs[aurocs.train_domain != aurocs.test_domain]
-    if not {method, 'baseline'} <= set(cross.method): return mean_interval([])
-    by_seed = cross.pivot(index='seed', columns=['method', *PLACE[:3]], values='auroc')
-    return mean_interval((by_seed[method] - by_seed['baseline']).dropna().mean(axis=1))
 
 # %% ../../nbs/evaluate/intervals.ipynb #5e0ba7e8
 def home_change(

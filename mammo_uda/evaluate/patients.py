@@ -94,13 +94,11 @@ def influence(
 def covariance(
     tested: Tested,
     scores: np.ndarray, # float [C, N], of several networks
-) -> np.ndarray: # [C, C], of their auROCs over patients
+) -> np.ndarray: # [C, C], of their auROCs over patients; NaN where one patient has all of a class
     "How auROCs on the same patients vary together (Obuchowski 1997)"
     up, down = influence(tested, scores)
     have = [len(np.unique(tested.patient[side])) for side in (tested.label, ~tested.label)] + [tested.patients]
-    if min(have) < 2:
-        raise UserError("All positives or all negatives are of one patient: an interval needs two patients of each.")
-    ups, downs, all = [n/(n-1) for n in have]
+    ups, downs, all = [n/(n-1) if n > 1 else np.nan for n in have]
     both = up @ down.T
     return ups*(up @ up.T) + downs*(down @ down.T) + all*(both + both.T)
 
@@ -154,16 +152,19 @@ def _of_domain(rows, draws, seed):
     wide = rows.pivot(index='image_id', columns=CELL, values='logit').sort_index(axis=1)
     about = rows.drop_duplicates('image_id').set_index('image_id').loc[wide.index]
     tested, scores = who_is_tested(about.label, about.patient), wide.to_numpy().T
-    met, weights = pairs(tested), drawn(tested.patients, draws, seed)
-    again = np.stack([redrawn(kernel(tested, o), met, weights) for o in scores], 1)
+    again = np.empty((0, len(scores)))
+    if draws:
+        met, weights = pairs(tested), drawn(tested.patients, draws, seed)
+        again = np.stack([redrawn(kernel(tested, o), met, weights) for o in scores], 1)
     return wide.columns.to_frame(index=False), auroc(tested, scores), covariance(tested, scores), again
 
 def sample_cells(
     scores: pd.DataFrame, # checked scores
-    draws: int = 2000, # times that patients are drawn again
+    draws: int = 2000, # times that patients are drawn again; 0 is quick, and enough where no bootstrap is asked for
     seed: int = 0, # of the draws
 ) -> Cells:
     "Every cell's auROC, and how all vary over patients"
+    if scores.empty: return Cells(scores[CELL], np.empty(0), np.empty((0, 0)), np.empty((draws, 0)))
     domains = enumerate(sorted(scores.test_domain.unique()))
     tables, aurocs, blocks, again = zip(*[_of_domain(scores[scores.test_domain == o], draws, seed+i) for i, o in domains])
     return Cells(pd.concat(tables, ignore_index=True), np.concatenate(aurocs), block_diag(*blocks), np.concatenate(again, 1))

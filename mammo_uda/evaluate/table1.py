@@ -23,9 +23,10 @@ from rich.text import Text
 from ..core.figure import Figure
 from ..core.files import write_whole
 from ..data.dataset import rows_where
+from .claims import MARGIN, over_both, over_seeds, paired_difference
 from .curves import draw_roc, draw_scores
-from .intervals import (PLACE, cross_cells, home_change, method_order, paired_difference, share_won_back,
-                                          table_cells)
+from .intervals import (PLACE, cross_cells, home_change, method_order, share_won_back, table_cells)
+from .patients import sample_cells
 from .scores import auroc_by_cell, check_scores
 
 # %% ../../nbs/evaluate/table1.ipynb #361487e0
@@ -124,34 +125,44 @@ def _records(df): return json.loads(df.to_json(orient='records', double_precisio
 
 def _number(value): return None if pd.isna(value) else float(value)
 
-def _paired(aurocs, method):
+def _paired(contrast):
     "A paired difference, ready for JSON"
-    mean, half, n = paired_difference(aurocs, method)
-    return dict(mean=_number(mean), half_width=_number(half), n=n)
+    if contrast is None: return dict(n=0)
+    seeds, whole = over_seeds(contrast.values), over_both(contrast.values, contrast.covariance)
+    low, high = whole.interval()
+    found = dict(mean=whole.value, low=low, high=high, half_width=seeds.interval()[1] - seeds.value)
+    return {k: _number(o) for k, o in found.items()} | dict(covers=whole.covers, n=len(contrast.values))
 
 @patch
-def _about_method(self: Table1, method, cross):
+def _about_method(self: Table1, method, cross, cells):
     "The numbers of a method, against the baseline"
-    apart = self.aurocs.test_domain.isin(self.unseen)
+    apart, abroad = cells.table.test_domain.isin(self.unseen), cells.table.train_domain != cells.table.test_domain
+    def paired(places): return _paired(paired_difference(cells, method, places.to_numpy()))
     found = dict(share_won_back=share_won_back(cross, method), home_change=_records(home_change(self.cells, method)),
-                 paired_difference=_paired(self.aurocs[~apart], method))
-    return found | (dict(unseen_difference=_paired(self.aurocs[apart], method)) if self.unseen else {})
+                 paired_difference=paired(abroad & ~apart), home_difference=paired(~abroad))
+    return found | (dict(unseen_difference=paired(apart)) if self.unseen else {})
 
 @patch
 def summary(self: Table1) -> dict: # plain numbers, lists and None, ready for JSON
-    "Crossing loss; and for each method: share won back, paired difference, change at home."
+    "Crossing loss; and for each method: share won back, paired differences, change at home."
     cross = cross_cells(self.cells[~self.cells.test_domain.isin(self.unseen)])
     loss = cross[[*PLACE[:3], 'loss']].dropna()
-    methods = method_order(self.aurocs.method)[1:]
-    return dict(crossing_loss=_records(loss), methods={m: self._about_method(m, cross) for m in methods})
+    cells, methods = sample_cells(self.scores, draws=0), method_order(self.aurocs.method)[1:]
+    return dict(crossing_loss=_records(loss), methods={m: self._about_method(m, cross, cells) for m in methods})
 
 # %% ../../nbs/evaluate/table1.ipynb #0a24f60f
 def _difference_line(method, where, p):
     "A sentence on a paired difference, if there is one"
     if not p['n']: return
-    text = show_interval(p['mean'], p['half_width'], p['n'])
-    seeds = f" (n = {p['n']} seeds)" if p['n'] > 1 else ''
-    yield f"Paired difference {method} - baseline {where}, per seed: {text}{seeds}."
+    known = [] if p['low'] is None else [f"{p['low']:.3f} to {p['high']:.3f} over {p['covers']}"]
+    if p['n'] > 1: known.append(f"± {p['half_width']:.3f} over {p['n']} seeds alone")
+    yield f"Paired difference {method} - baseline {where}: {p['mean']:.3f} ({'; '.join(known) or 'no interval'})."
+
+def _harm_line(method, p):
+    "Whether a loss at home is excluded"
+    if not p['n'] or p['low'] is None: return
+    found = 'is excluded' if p['low'] > -MARGIN else 'is not excluded'
+    yield f"A loss of {MARGIN} at home by {method} {found}."
 
 def _method_lines(method, s):
     "Sentences on one method"
@@ -163,6 +174,8 @@ def _method_lines(method, s):
     if home:
         each = ', '.join(f"{h['test_domain']} {h['arch']} {h['change']:+.3f}" for h in home)
         yield f"At home {method} moves by at most {max(abs(h['change']) for h in home):.3f} ({each})."
+        yield from _difference_line(method, 'at home', s['home_difference'])
+        yield from _harm_line(method, s['home_difference'])
 
 # %% ../../nbs/evaluate/table1.ipynb #bc0e9ab9
 @patch
@@ -320,4 +333,25 @@ def plot_cell(self: Table1,
     self._draw_roc(roc, scores)
     draw_scores(heaps, scores)
     for ax in [roc, heaps]: ax.legend(fontsize='x-small')
+    return fig
+
+# %% ../../nbs/evaluate/table1.ipynb #36c94a46
+_WHERE = dict(paired_difference=('abroad', 'o'), unseen_difference=('machines nobody has seen', 's'), home_difference=('at home', 'x'))
+
+@patch
+def plot_differences(self: Table1) -> Figure: # `None` where there is no difference
+    "What each method wins over the baseline, with its interval"
+    methods = {m: o for m, o in self.summary()['methods'].items() if o['paired_difference']['n']}
+    if not methods: return
+    fig = Figure(figsize=(7.2, 1 + .5*len(methods)), layout='constrained')
+    ax = fig.subplots()
+    for i, (where, (name, marker)) in enumerate(_WHERE.items()):
+        found = [(m, o[where]) for m, o in methods.items() if o.get(where, {}).get('n')]
+        if not found: continue
+        mean, low, high = np.array([[o['mean'], o['low'], o['high']] for _, o in found], float).T
+        rows = [list(methods).index(m) + .2*i for m, _ in found]
+        ax.errorbar(mean, rows, xerr=[mean-low, high-mean], fmt=marker, color=f'C{i}', ms=4, capsize=2, lw=1, label=name)
+    ax.axvline(0, color='.6', lw=.8, zorder=0)
+    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods)-.4, -.4), xlabel='auROC minus that of the baseline')
+    ax.legend(fontsize='x-small')
     return fig

@@ -208,13 +208,16 @@ def html_page(
 # %% ../../nbs/experiment/report.ipynb #81a01589
 LIMITS = """For research only. This is not a medical device: nothing here may be used to diagnose, screen or treat
 anyone.
-The intervals cover the randomness of training, not of patients. An auROC measured on these images says little about
-images of other machines, other hospitals or other people. Synthesised images are made by a network, which may add or
-remove findings: never read them as mammograms."""
+The ± of a cell covers the randomness of training, not of patients; every other interval says what it covers. An auROC
+measured on these images says little about images of other machines, other hospitals or other people. Synthesised images
+are made by a network, which may add or remove findings: never read them as mammograms."""
 
 # %% ../../nbs/experiment/report.ipynb #b0aeb398
 def _pictures(run):
-    "ROC curves and translated images, where the run has them"
+    "Differences, ROC curves and translated images, where the run has them"
+    if (run/'differences.png').exists():
+        yield ('<h2>What each method wins</h2><p>Paired differences to the baseline, with the interval that the '
+               'sentences above name.</p><img src="differences.png" alt="Paired differences to the baseline">')
     if (run/'roc.png').exists():
         yield ('<h2>ROC curves</h2><p>One line for each seed; the panel says train → test.</p>'
                '<img src="roc.png" alt="ROC curves">')
@@ -268,7 +271,7 @@ def write_index(
 def make_report(
     run: str|Path, # run folder with scores and a manifest
 ) -> Path:         # its `index.html`
-    "Write table1.csv, .json, .md and .html, roc.png, translations.png and index.html"
+    "Write table1.csv, .json, .md and .html, differences.png, roc.png, translations.png and index.html"
     run = Path(run)
     table, translations = run_table(run), translation_figure(run)
     table.to_csv(run/'table1.csv')
@@ -276,5 +279,6 @@ def make_report(
     write_whole(run/'table1.md', table._repr_markdown_())
     write_whole(run/'table1.html', html_page('Table 1', table._repr_html_()))
     write_whole(run/'roc.png', figure_png(table.plot()))
+    if differences := table.plot_differences(): write_whole(run/'differences.png', figure_png(differences))
     if translations: write_whole(run/'translations.png', figure_png(translations))
     return _write_index(run, table)
