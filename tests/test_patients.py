@@ -167,7 +167,7 @@ def test_a_share_is_that_of_the_means_and_is_refused_outside():
     assert share_of_gap(uda - base, (home - base)*.1) is None
 
 @pytest.mark.parametrize('value, error, worse, different', [
-    (0, .004, True, True), (0, .008, True, False), (-.015, .001, True, False), (-.03, .001, False, False), (.03, .001, True, False),
+    (0, .004, True, True), (0, .0058, True, True), (0, .008, True, False), (-.015, .001, True, False), (-.03, .001, False, False), (.03, .001, True, False),
     (0, .02, False, False)])
 def test_margins(value, error, worse, different):
     found = Estimate(value, error, np.inf, 'patients')

@@ -165,6 +165,7 @@ def sample_cells(
 ) -> Cells:
     "Every cell's auROC, and how all vary over patients"
     if scores.empty: return Cells(scores[CELL], np.empty(0), np.empty((0, 0)), np.empty((draws, 0)))
-    domains = enumerate(sorted(scores.test_domain.unique()))
-    tables, aurocs, blocks, again = zip(*[_of_domain(scores[scores.test_domain == o], draws, seed+i) for i, o in domains])
-    return Cells(pd.concat(tables, ignore_index=True), np.concatenate(aurocs), block_diag(*blocks), np.concatenate(again, 1))
+    found = [_of_domain(rows, draws, seed+i) for i, (_, rows) in enumerate(scores.groupby('test_domain'))]
+    tables, aurocs, blocks, again = zip(*found)
+    table = pd.concat(tables, ignore_index=True)
+    return Cells(table, np.concatenate(aurocs), block_diag(*blocks), np.concatenate(again, 1))

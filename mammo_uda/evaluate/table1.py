@@ -336,22 +336,25 @@ def plot_cell(self: Table1,
     return fig
 
 # %% ../../nbs/evaluate/table1.ipynb #36c94a46
-_WHERE = dict(paired_difference=('abroad', 'o'), unseen_difference=('machines nobody has seen', 's'), home_difference=('at home', 'x'))
+_WHERE = dict(paired_difference=('abroad', 'o'), unseen_difference=('machines nobody has seen', 's'),
+              home_difference=('at home', 'x'))
 
 @patch
 def plot_differences(self: Table1) -> Figure: # `None` where there is no difference
     "What each method wins over the baseline, with its interval"
     methods = {m: o for m, o in self.summary()['methods'].items() if o['paired_difference']['n']}
     if not methods: return
-    fig = Figure(figsize=(7.2, 1 + .5*len(methods)), layout='constrained')
+    fig = Figure(figsize=(7.2, 1.3 + .5*len(methods)), layout='constrained')
     ax = fig.subplots()
     for i, (where, (name, marker)) in enumerate(_WHERE.items()):
         found = [(m, o[where]) for m, o in methods.items() if o.get(where, {}).get('n')]
         if not found: continue
         mean, low, high = np.array([[o['mean'], o['low'], o['high']] for _, o in found], float).T
         rows = [list(methods).index(m) + .2*i for m, _ in found]
-        ax.errorbar(mean, rows, xerr=[mean-low, high-mean], fmt=marker, color=f'C{i}', ms=4, capsize=2, lw=1, label=name)
+        look = dict(fmt=marker, color=f'C{i}', ms=4, capsize=2, lw=1)
+        ax.errorbar(mean, rows, xerr=[mean-low, high-mean], label=name, **look)
     ax.axvline(0, color='.6', lw=.8, zorder=0)
-    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods)-.4, -.4), xlabel='auROC minus that of the baseline')
-    ax.legend(fontsize='x-small')
+    ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods)-.4, -.4))
+    ax.set_xlabel('auROC minus that of the baseline')
+    fig.legend(loc='outside upper center', ncols=3, fontsize='small')
     return fig

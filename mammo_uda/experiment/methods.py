@@ -23,7 +23,10 @@ from ..translate.recipes import RECIPES, Recipe, find_recipe
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d07
 SOURCE, IMAGES, LABELS = 'source', 'target images', 'target labels'
-BEFORE = 'batchnorm', # batch norm gets the statistics of the target's images
+BEFORE = ( # of the target's images, without labels:
+    'batchnorm', # batch norm gets their statistics
+    'zscore', # the last layer sees their features with the source's mean and deviation
+    'coral') # and with its covariance
 
 @dataclass(frozen=True)
 class Method:
@@ -58,6 +61,10 @@ METHODS = {
     'uda-scratch': _whole('uda'),
     'uda-plain-scratch': _whole('uda-plain'),
     'adabn': Method("baseline with the target's batch-norm statistics", network='baseline', before='batchnorm'),
+    'zscore': Method("baseline, its features brought to the source's mean and deviation", network='baseline',
+                     before='zscore'),
+    'coral': Method("baseline, its features brought to the source's mean, deviation and covariance",
+                    network='baseline', before='coral'),
     'oracle': Method("goes on with source + target, with the target's labels", (SOURCE, IMAGES, LABELS))}
 
 # %% ../../nbs/experiment/methods.ipynb #3e7a0d09

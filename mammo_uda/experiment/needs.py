@@ -70,7 +70,7 @@ def kept_bytes(
     task = step.fn.split(':')[1]
     if task in ('prepare_phantom', 'prepare_images', 'synthesise'): return store_bytes(step)
     if task == 'keep_seen': return seen_bytes(step)
-    if task in ('start_classifier', 'train_classifier', 'train_probe', 'adapt_batchnorm'):
+    if task in ('start_classifier', 'train_classifier', 'train_probe', 'adapt_batchnorm', 'align_features'):
         return 2*count_weights(step.config['arch'])
     return 1_000_000
 

@@ -19,7 +19,7 @@ from ..core.values import as_json, name_of
 from .methods import LABELS, Method, carried_to, find_method, own_method
 from .sources import Domain, prepare_step, unseen_machines
 from .plan import Step
-from .tasks import (adapt_batchnorm, keep_seen, predict_images, score_classifier, start_classifier,
+from .tasks import (adapt_batchnorm, align_features, keep_seen, predict_images, score_classifier, start_classifier,
                                         synthesise, train_classifier, train_gan, train_probe)
 from ..translate.recipes import find_recipe
 
@@ -112,7 +112,9 @@ class Study:
         name = '-'.join([method, arch, source, *[target]*(target != source), str(seed)])
         if how.network:
             taken = self.classifier(how.network, arch, source, target, seed)
-            return task(name, adapt_batchnorm, config, dict(trained=taken, target=self.stores[target]), .3)
+            inputs = dict(trained=taken, target=self.stores[target])
+            if how.before == 'batchnorm': return task(name, adapt_batchnorm, config, inputs, .3)
+            return task(name, align_features, config, inputs | dict(source=self.stores[source]), .6)
         return self.training(name, config, how, arch, source, target, seed)
 
     def training(self, name: str, config: dict, how: Method, arch: str, source: str, target: str, seed: int) -> Step:

@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/experiment/tasks.html.md"""
 
 # %% auto #0
 __all__ = ['save_both', 'train_gan', 'synthesise', 'labelled_shots', 'new_classifier', 'fit_classifier', 'start_classifier',
-           'training_items', 'train_classifier', 'keep_seen', 'seen_rows', 'train_probe', 'adapt_batchnorm',
-           'score_classifier', 'predict_images', 'read_logits']
+           'training_items', 'train_classifier', 'keep_seen', 'seen_rows', 'train_probe', 'kept_words',
+           'adapt_batchnorm', 'align_features', 'score_classifier', 'predict_images', 'read_logits']
 
 # %% ../../nbs/experiment/tasks.ipynb #ebbc0f30
 import json
@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from scipy.special import expit
 
+from ..classify.align import align
 from ..classify.learner import classifier_learner, load_classifier, predict_logits, save_classifier
 from ..classify.networks import Arch, make_net, quick_batchnorm
 from ..classify.probe import fit_probe, keep_features, read_features, set_probe
@@ -255,6 +256,12 @@ def train_probe(
                     trained_on=[PixelStore(store).key for store, _ in sets])
 
 # %% ../../nbs/experiment/tasks.ipynb #a784237b
+def kept_words(
+    about: dict, # what is known of a classifier
+) -> dict:
+    "What stays true of a classifier that is adapted."
+    return {k: about[k] for k in ('trained_on', 'precision', 'started_in') if k in about}
+
 @version(2)
 def adapt_batchnorm(
     out: Path, # folder to fill
@@ -271,8 +278,25 @@ def adapt_batchnorm(
     net, about = load_classifier(trained, device, from_json(Arch, network))
     store = PixelStore(target)
     measure_batchnorm(net, store, store.where(split='train'))
-    kept = {k: about[k] for k in ('trained_on', 'precision', 'started_in') if k in about}
-    save_classifier(net, out, arch, about['size'], **who, **kept, statistics_of=store.key)
+    save_classifier(net, out, arch, about['size'], **who, **kept_words(about), statistics_of=store.key)
+
+@version(1)
+def align_features(
+    out: Path, # folder to fill
+    progress: Callable, # called with (done, total)
+    trained: Path, # the classifier
+    source: Path, target: Path, # stores
+    who: dict, # train_domain, target_domain, method, seed
+    how: dict, # the `Method`, as JSON
+    arch: str, # name of the network
+    network: dict, # an `Arch`, as JSON
+    device: str = None, # as for `pick_device`
+):
+    "Gives a trained classifier the last layer that the target's features need."
+    net, about = load_classifier(trained, device, from_json(Arch, network))
+    target = PixelStore(target)
+    align(net, PixelStore(source), target, whole=how['before'] == 'coral')
+    save_classifier(net, out, arch, about['size'], **who, **kept_words(about), statistics_of=target.key)
 
 # %% ../../nbs/experiment/tasks.ipynb #c189f8bf
 @version(1)
