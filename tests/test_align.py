@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from mammo_uda.classify.align import align, coloured, same_moments
+from mammo_uda.classify.align import align, coloured, same_moments, unfitted
 from mammo_uda.classify.networks import ARCHS
 from mammo_uda.classify.probe import features, last_layer
 from mammo_uda.data.phantom import phantom_store
@@ -33,22 +33,31 @@ def test_coral_is_its_formula():
     moved = zy @ power(np.cov(zy.T, ddof=0) + np.eye(7), -.5) @ power(np.cov(zx.T, ddof=0) + np.eye(7), .5)*X.std(0) + X.mean(0)
     np.testing.assert_allclose(logits(Y, *same_moments(WEIGHT, .3, X, Y, whole=True)), logits(moved, WEIGHT, .3))
 
-def test_fewer_images_than_features():
-    z = RNG.normal(size=(3, 7))
-    np.testing.assert_allclose(coloured(z, WEIGHT, -.5), power(z.T @ z/3 + np.eye(7), -.5) @ WEIGHT)
-
 @pytest.fixture(scope='module')
 def stores(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('stores')
     return [phantom_store(tmp/o, o, patients=8, size=64) for o in ('film', 'digital')]
+
+def test_a_feature_that_is_dead_in_the_target_stays_small():
+    dead = np.c_[Y, np.zeros(len(Y))]
+    alive = np.c_[X, RNG.normal(size=len(X))]
+    weight, _ = same_moments(np.r_[WEIGHT, 1.], .3, alive, dead)
+    assert abs(weight[-1]) <= 10.01
+
+def test_the_source_is_seen_on_images_that_were_not_fitted(stores):
+    assert set(stores[0].index.split.iloc[unfitted(stores[0])]) == {'valid'}
+
+def test_fewer_images_than_features():
+    z = RNG.normal(size=(3, 7))
+    np.testing.assert_allclose(coloured(z, WEIGHT, -.5), power(z.T @ z/3 + np.eye(7), -.5) @ WEIGHT)
 
 @pytest.mark.parametrize('arch', [o for o in ARCHS if o != 'alexnet_bn']) # which is as large as alexnet
 @torch.no_grad()
 def test_every_network_takes_it(stores, arch):
     torch.manual_seed(0)
     net = ARCHS[arch].new().eval()
-    trained = [o.where(split='train') for o in stores]
-    seen = [features(net, *o) for o in zip(stores, trained)]
+    rows = unfitted(stores[0]), stores[1].where(split='train')
+    seen = [features(net, *o) for o in zip(stores, rows)]
     before, layer = {k: v.clone() for k, v in net.state_dict().items()}, last_layer(net)
     old = layer.weight[0].double().numpy().copy(), float(layer.bias)
     align(net, *stores, whole=True)

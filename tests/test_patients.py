@@ -1,12 +1,13 @@
 "Intervals over patients and over trainings, beside the formulas of the articles written out as loops"
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammo_uda.core.files import UserError
-from mammo_uda.evaluate.claims import (Contrast, Estimate, holm, mean_of, no_different, no_worse, over_both, over_patients, over_seeds, paired_difference,
-                                       percentiles, share_of_gap, whole_seeds)
-from mammo_uda.evaluate.patients import (auroc, covariance, drawn, kernel, pairs, redrawn, sample_cells, who_is_tested, wins)
+from mammo_uda.evaluate.claims import (Estimate, holm, mean_of, no_different, no_worse, over_both, over_patients, over_seeds, paired_difference,
+                                       patients_alone, percentiles, seeds_and_patients, share_of_gap, whole_seeds)
+from mammo_uda.evaluate.patients import (auroc, covariance, drawn, kernel, pairs, redrawn, sample_cells, who_is_tested)
 from mammo_uda.evaluate.scores import synthetic_scores
 
 def a_set(seed=0, n=120, patients=25, ties=0):
@@ -81,6 +82,13 @@ def test_one_patient_of_a_class_tells_no_variance(label, patient):
     shared = covariance(who_is_tested(label, patient), np.array([[1., 0, 0, 0][:len(label)]]))
     assert np.isnan(shared).all() and str(over_patients([.5], shared)) == '0.500 (no interval over patients)'
 
+@pytest.mark.parametrize('label, fold, why', [([1, 2, 0], None, 'not 0 or 1'), ([1, np.nan, 0], None, 'not 0 or 1'), ([1, 0, 1, 0], [0, 0, 1, 1], 'in two folds')])
+def test_what_is_no_test_set_is_refused(label, fold, why):
+    with pytest.raises(UserError, match=why): who_is_tested(label, ['a', 'b', 'a', 'b'][:len(label)], fold)
+
+def test_scores_that_have_no_rank_have_no_draws():
+    with pytest.raises(UserError, match='not a finite number'): kernel(who_is_tested([1, 0], ['a', 'b']), np.array([np.nan, 0]))
+
 def test_a_fold_of_one_label_is_refused():
     with pytest.raises(UserError, match='in every fold'): who_is_tested([1, 0, 1, 1], list('abcd'), [0, 0, 1, 1])
 
@@ -96,6 +104,15 @@ def test_cells_of_a_domain_are_drawn_together():
     alike = np.corrcoef(cells.draws.T)
     assert alike[np.ix_(at, at)].min() > .3 and np.abs(alike[np.ix_(at, ~at)]).max() < .15
     assert not cells.covariance[np.ix_(at, ~at)].any()
+
+def test_a_patient_of_two_domains_is_one():
+    scores = synthetic_scores(n=400, seeds=1, archs=('resnet50',))
+    film = scores.test_domain == 'film'
+    twin = scores[~film].assign(test_domain='film', image_id=scores.image_id[~film].str.replace('digital', 'film'))
+    twins = sample_cells(pd.concat([scores[~film], twin]), draws=2000) # the same people and scores under two names of domains
+    at = (twins.table.test_domain == 'film').to_numpy()
+    np.testing.assert_allclose(twins.covariance[np.ix_(at, ~at)], twins.covariance[np.ix_(at, at)], rtol=.02)
+    np.testing.assert_allclose(twins.draws[:,at], twins.draws[:,~at])
 
 # --- claims
 
@@ -128,8 +145,42 @@ def test_a_difference_is_within_a_seed_and_over_all_places():
     by_hand = table[table.method == 'uda'].groupby('seed').auroc.mean() - table[table.method == 'baseline'].groupby('seed').auroc.mean()
     np.testing.assert_allclose(paired_difference(cells, 'uda').values, by_hand, rtol=1e-12)
     assert paired_difference(cells, 'adabn') is None
+    uda = scores.method == 'uda'
+    one_way = scores[~uda | (scores.train_domain == 'film')]
+    assert paired_difference(sample_cells(one_way, draws=0), 'uda') is None # it would be compared with a baseline of two ways
+    apart = scores[(~uda & (scores.seed == 0)) | (uda & (scores.seed == 1))]
+    assert paired_difference(sample_cells(apart, draws=0), 'uda') is None
     assert paired_difference(sample_cells(scores[scores.method == 'uda'], draws=0), 'uda') is None
     assert paired_difference(sample_cells(scores[:0], draws=0), 'uda') is None
+
+def test_contrasts_of_other_seeds_are_not_compared():
+    cells, abroad, whole = contrasts()
+    with pytest.raises(UserError, match='other seeds'): mean_of(cells, 'uda', abroad, [0, 1]) - mean_of(cells, 'baseline', abroad, [1, 2])
+
+def test_a_domain_that_has_no_interval_takes_none_from_others():
+    scores = synthetic_scores(n=60, seeds=2, archs=('resnet50',))
+    film = (scores.test_domain == 'film') & (scores.label == 1)
+    cells = sample_cells(scores[~film | (scores.patient == scores.patient[film].iloc[0])], draws=50)
+    at = (cells.table.test_domain == 'digital').to_numpy()
+    gain = paired_difference(cells, 'uda', at & (cells.table.train_domain == 'film').to_numpy())
+    assert np.isfinite(gain.covariance).all() and np.isfinite(gain.draws).all() and np.isfinite(seeds_and_patients(gain).error)
+    assert np.isnan(patients_alone(paired_difference(cells, 'uda')).error)
+
+def test_few_patients_know_their_variance_badly():
+    many, few = [over_patients([.8], np.array([[.0004]]), n) for n in (1000, 5)]
+    assert few.interval()[1] - .8 == pytest.approx(2.776*.02, rel=1e-3) and many.interval()[1] - .8 == pytest.approx(1.96*.02, rel=1e-2)
+    values, shared = np.array([.7, .8, .75]), np.full((3, 3), .0004)
+    hillis, satterthwaite = [over_both(values, shared, n).df for n in (np.inf, 5)]
+    own = values.var(ddof=1)
+    assert hillis == pytest.approx((own + 3*.0004)**2/(own**2/2))
+    assert satterthwaite == pytest.approx((own/3 + .0004)**2/((own/3)**2/2 + .0004**2/4))
+
+def test_patients_are_those_of_the_rarer_class():
+    scores = synthetic_scores(n=60, seeds=1, archs=('resnet50',))
+    film, ill = scores.test_domain == 'film', scores.label == 1
+    few = scores.patient[film & ill].unique()[:4]
+    cells = sample_cells(scores[~film | ~ill | scores.patient.isin(few)], draws=0)
+    assert set(cells.patients) == {4, 30} and paired_difference(cells, 'uda').patients == cells.patients.min()
 
 def test_one_training_covers_patients_alone():
     found = over_both([.8], np.array([[.0004]]))
@@ -162,9 +213,13 @@ def test_a_share_is_that_of_the_means_and_is_refused_outside():
     share, low, high = share_of_gap(uda - base, home - base)
     assert share == pytest.approx((uda.values.mean() - base.values.mean())/(home.values.mean() - base.values.mean()))
     for end in (low, high):
-        at = over_both((uda - base - (home - base)*end).values, (uda - base - (home - base)*end).covariance)
+        at = seeds_and_patients(uda - base - (home - base)*end)
         assert at.p() == pytest.approx(.05, abs=1e-6)
     assert share_of_gap(uda - base, (home - base)*.1) is None
+    for share in (.1, .3, .7): assert share_of_gap((home - base)*share, home - base) == pytest.approx((share, share, share), abs=1e-9)
+
+def test_a_number_without_error_is_certain():
+    assert [Estimate(value, 0., np.inf, 'patients').p() for value in (0., .1)] == [1, 0]
 
 @pytest.mark.parametrize('value, error, worse, different', [
     (0, .004, True, True), (0, .0058, True, True), (0, .008, True, False), (-.015, .001, True, False), (-.03, .001, False, False), (.03, .001, True, False),

@@ -6,8 +6,8 @@ Docs: https://mammo-uda.github.io/mammo_uda/evaluate/claims.html.md"""
 
 # %% auto #0
 __all__ = ['LEAST_GAP', 'MARGIN', 'Estimate', 'shared', 'over_patients', 'over_seeds', 'over_both', 'over_splits', 'Contrast',
-           'whole_seeds', 'mean_of', 'paired_difference', 'percentiles', 'both', 'share_of_gap', 'no_worse',
-           'no_different', 'holm']
+           'whole_seeds', 'mean_of', 'paired_difference', 'seeds_alone', 'patients_alone', 'seeds_and_patients',
+           'percentiles', 'share_of_gap', 'no_worse', 'no_different', 'holm']
 
 # %% ../../nbs/evaluate/claims.ipynb #347e951a
 from collections.abc import Callable
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
+from ..core.files import UserError
 from .patients import Cells
 
 # %% ../../nbs/evaluate/claims.ipynb #8d3dba59
@@ -31,14 +32,15 @@ class Estimate:
     def interval(self,
         level: float = .95, # share of intervals that hold the truth
     ) -> tuple: # low, high; NaN where nothing tells the error
-        "Where the truth lies"
+        "Numbers that the estimate does not refuse"
         half = stats.t.ppf((1+level)/2, self.df)*self.error
         return self.value - half, self.value + half
 
     def p(self,
         null: float = 0.,
     ) -> float: # two-sided
-        "How often a difference as large comes by chance"
+        "How often chance alone would give a difference as large, if the null were true"
+        if not self.error: return float(self.value == null)
         return float(2*stats.t.sf(abs(self.value-null)/self.error, self.df))
 
     def __str__(self):
@@ -58,9 +60,10 @@ def shared(
 def over_patients(
     values: np.ndarray, # float [R], of one or more trainings
     covariance: np.ndarray, # float [R, R], over patients
+    patients: float = np.inf, # who have images of the rarer class
 ) -> Estimate: # of these trainings' mean
     "Other patients, the same trainings"
-    return Estimate(float(np.mean(values)), float(np.mean(covariance)**.5), np.inf, 'patients')
+    return Estimate(float(np.mean(values)), float(np.mean(covariance)**.5), patients-1, 'patients')
 
 def over_seeds(
     values: np.ndarray, # float [R]
@@ -74,13 +77,15 @@ def over_seeds(
 def over_both(
     values: np.ndarray, # float [R], of several trainings on the same patients
     covariance: np.ndarray, # float [R, R], over patients
+    patients: float = np.inf, # who have images of the rarer class
 ) -> Estimate:
     "Other trainings and other patients"
     n, common = len(values), max(shared(covariance), 0.)
-    if n == 1: return over_patients(values, covariance)
-    own = float(np.var(values, ddof=1))
-    df = (own + n*common)**2*(n-1)/own**2 if own else np.inf
-    return Estimate(float(np.mean(values)), (own/n + common)**.5, df, 'seeds and patients')
+    if n == 1: return over_patients(values, covariance, patients)
+    own = float(np.var(values, ddof=1))/n
+    known = own**2/(n-1) + common**2/(patients-1)
+    df = (own + common)**2/known if known else np.inf
+    return Estimate(float(np.mean(values)), (own + common)**.5, df, 'seeds and patients')
 
 # %% ../../nbs/evaluate/claims.ipynb #2b6da7e8
 def over_splits(
@@ -97,26 +102,39 @@ def over_splits(
 class Contrast:
     "Sums of a run's cells, one for each seed"
     cells: Cells
+    seeds: list # of the sums
     weights: np.ndarray # float [R, C]
 
     @property
+    def used(self): return self.weights.any(0) # a cell that does not count takes nothing away
+    @property
     def values(self): return self.weights @ self.cells.auroc
     @property
-    def covariance(self): return self.weights @ self.cells.covariance @ self.weights.T
+    def covariance(self):
+        weights = self.weights[:,self.used]
+        return weights @ self.cells.covariance[np.ix_(self.used, self.used)] @ weights.T
     @property
-    def draws(self): return self.cells.draws @ self.weights.mean(0) # [draws], of the mean
+    def draws(self): return self.cells.draws[:,self.used] @ self.weights[:,self.used].mean(0) # [draws], of the mean
+    @property
+    def patients(self): return min(self.cells.patients[self.used], default=np.inf)
 
-    def __sub__(self, other): return Contrast(self.cells, self.weights - other.weights)
-    def __mul__(self, factor): return Contrast(self.cells, self.weights*factor)
+    def __sub__(self, other):
+        if self.seeds != other.seeds: raise UserError("Two contrasts have other seeds: compare what has the same.")
+        return Contrast(self.cells, self.seeds, self.weights - other.weights)
+
+    def __mul__(self, factor): return Contrast(self.cells, self.seeds, self.weights*factor)
 
 def whole_seeds(
     cells: Cells,
     methods: list, # names
     places: np.ndarray, # bool [C], the cells that count
 ) -> list:
-    "Seeds that have every place by every one of these methods"
-    found = cells.table[places & cells.table.method.isin(methods)].groupby('seed').size()
-    return found.index[found == found.max()].tolist()
+    "Seeds in which each of these methods was tested in every place that any of them has"
+    table = cells.table[places & cells.table.method.isin(methods)]
+    where = ['train_domain', 'test_domain', 'arch']
+    wanted = len(table[where].drop_duplicates())*len(methods)
+    found = table.drop_duplicates([*where, 'method', 'seed']).groupby('seed').size()
+    return found.index[found == wanted].tolist()
 
 def mean_of(
     cells: Cells,
@@ -127,7 +145,7 @@ def mean_of(
     "A method's mean auROC, a sum for each seed"
     own = places & (cells.table.method == method).to_numpy()
     rows = np.stack([own & (cells.table.seed == seed).to_numpy() for seed in seeds]).astype(float)
-    return Contrast(cells, rows/rows.sum(1, keepdims=True))
+    return Contrast(cells, list(seeds), rows/rows.sum(1, keepdims=True))
 
 def paired_difference(
     cells: Cells,
@@ -138,9 +156,14 @@ def paired_difference(
     "A method minus another, averaged over places, for each seed"
     table = cells.table
     if places is None: places = (table.train_domain != table.test_domain).to_numpy()
-    if not {method, other} <= set(table.method[places]): return None
     seeds = whole_seeds(cells, [method, other], places)
-    return mean_of(cells, method, places, seeds) - mean_of(cells, other, places, seeds)
+    return mean_of(cells, method, places, seeds) - mean_of(cells, other, places, seeds) if seeds else None
+
+def seeds_alone(contrast: Contrast) -> Estimate: return over_seeds(contrast.values)
+def patients_alone(contrast: Contrast) -> Estimate:
+    return over_patients(contrast.values, contrast.covariance, contrast.patients)
+def seeds_and_patients(contrast: Contrast) -> Estimate:
+    return over_both(contrast.values, contrast.covariance, contrast.patients)
 
 # %% ../../nbs/evaluate/claims.ipynb #17b8ffe1
 def percentiles(
@@ -153,18 +176,17 @@ def percentiles(
 # %% ../../nbs/evaluate/claims.ipynb #0561ddab
 LEAST_GAP = .05 # auROC; a share of less is not worth naming
 
-def both(contrast: Contrast) -> Estimate: return over_both(contrast.values, contrast.covariance)
-
 def share_of_gap(
     gain: Contrast, # method minus baseline
     gap: Contrast, # oracle minus baseline
-    estimate: Callable = both, # of a contrast, an `Estimate`
+    estimate: Callable = seeds_and_patients, # of a contrast
 ) -> tuple: # share, low, high; `None` where the gap may be smaller than `LEAST_GAP`
     "How much of what can be gained a method gains"
     if not estimate(gap).interval()[0] > LEAST_GAP: return None
     share = float(gain.values.mean()/gap.values.mean())
     def refused(o): return np.prod(estimate(gain - gap*o).interval()) # above 0 where a share is refused
     def end(step):
+        if refused(share) >= 0: return share # gain and gap move together: nothing else is possible
         while refused(share + step) < 0: step *= 2
         return brentq(refused, share, share + step)
     return share, end(-1.), end(1.)
@@ -177,7 +199,7 @@ def no_worse(
     margin: float = MARGIN, # auROC that does not matter
 ) -> bool:
     "Whether a loss of the margin is refused, at 2.5%"
-    return difference.interval()[0] > -margin
+    return bool(difference.interval()[0] > -margin)
 
 def no_different(
     difference: Estimate, # method minus baseline
@@ -185,7 +207,7 @@ def no_different(
 ) -> bool:
     "Whether a difference of the margin is refused both ways, at 5%"
     low, high = difference.interval(.9)
-    return -margin < low and high < margin
+    return bool(-margin < low and high < margin)
 
 # %% ../../nbs/evaluate/claims.ipynb #30d030d0
 def holm(

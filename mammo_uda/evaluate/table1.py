@@ -23,7 +23,7 @@ from rich.text import Text
 from ..core.figure import Figure
 from ..core.files import write_whole
 from ..data.dataset import rows_where
-from .claims import MARGIN, over_both, over_seeds, paired_difference
+from .claims import MARGIN, no_worse, paired_difference, seeds_alone, seeds_and_patients
 from .curves import draw_roc, draw_scores
 from .intervals import (PLACE, cross_cells, home_change, method_order, share_won_back, table_cells)
 from .patients import sample_cells
@@ -82,7 +82,7 @@ class Table1:
         unseen: list = (), # test domains that no classifier is carried to and no default was chosen on
     ):
         self.scores, self.methods, self.note = check_scores(scores), methods, note
-        self.aurocs = auroc_by_cell(self.scores)
+        self.aurocs, self.sampled = auroc_by_cell(self.scores), sample_cells(self.scores, draws=0)
         self.unseen = [o for o in unseen if o in set(self.aurocs.test_domain)]
         paper = PAPER.rename(columns=dict(mean='paper', half_width='paper_half_width'))
         self.cells = table_cells(self.aurocs, self.unseen).merge(paper, how='left', on=PLACE)
@@ -96,7 +96,7 @@ class Table1:
 def _seeds_text(n):
     "What the caption says of the interval, for the seeds found in the cells"
     if n.empty: return "No scores yet"
-    if n.max()==1: return "auROC of a single training (n = 1 seed), so there is no interval"
+    if n.max()==1: return "auROC of a single training (n = 1 seed): how far another would lie is not known"
     seeds = f'n = {n.max()} seeds' + (" where no other n is given" if n.min()<n.max() else '')
     return (f"Mean auROC ± half-width of its 95% Student-t interval, {seeds}; "
             "it covers the randomness of training, not of patients")
@@ -128,14 +128,16 @@ def _number(value): return None if pd.isna(value) else float(value)
 def _paired(contrast):
     "A paired difference, ready for JSON"
     if contrast is None: return dict(n=0)
-    seeds, whole = over_seeds(contrast.values), over_both(contrast.values, contrast.covariance)
+    seeds, whole = seeds_alone(contrast), seeds_and_patients(contrast)
     low, high = whole.interval()
     found = dict(mean=whole.value, low=low, high=high, half_width=seeds.interval()[1] - seeds.value)
-    return {k: _number(o) for k, o in found.items()} | dict(covers=whole.covers, n=len(contrast.values))
+    said = dict(covers=whole.covers, n=len(contrast.values), no_worse=no_worse(whole) if whole.error > 0 else None)
+    return {k: _number(o) for k, o in found.items()} | said
 
 @patch
-def _about_method(self: Table1, method, cross, cells):
+def _about_method(self: Table1, method, cross):
     "The numbers of a method, against the baseline"
+    cells = self.sampled
     apart, abroad = cells.table.test_domain.isin(self.unseen), cells.table.train_domain != cells.table.test_domain
     def paired(places): return _paired(paired_difference(cells, method, places.to_numpy()))
     found = dict(share_won_back=share_won_back(cross, method), home_change=_records(home_change(self.cells, method)),
@@ -147,22 +149,22 @@ def summary(self: Table1) -> dict: # plain numbers, lists and None, ready for JS
     "Crossing loss; and for each method: share won back, paired differences, change at home."
     cross = cross_cells(self.cells[~self.cells.test_domain.isin(self.unseen)])
     loss = cross[[*PLACE[:3], 'loss']].dropna()
-    cells, methods = sample_cells(self.scores, draws=0), method_order(self.aurocs.method)[1:]
-    return dict(crossing_loss=_records(loss), methods={m: self._about_method(m, cross, cells) for m in methods})
+    methods = method_order(self.aurocs.method)[1:]
+    return dict(crossing_loss=_records(loss), methods={m: self._about_method(m, cross) for m in methods})
 
 # %% ../../nbs/evaluate/table1.ipynb #0a24f60f
 def _difference_line(method, where, p):
     "A sentence on a paired difference, if there is one"
     if not p['n']: return
-    known = [] if p['low'] is None else [f"{p['low']:.3f} to {p['high']:.3f} over {p['covers']}"]
+    known = [] if p['low'] is None else [f"95% interval {p['low']:.3f} to {p['high']:.3f} over {p['covers']}"]
     if p['n'] > 1: known.append(f"± {p['half_width']:.3f} over {p['n']} seeds alone")
     yield f"Paired difference {method} - baseline {where}: {p['mean']:.3f} ({'; '.join(known) or 'no interval'})."
 
 def _harm_line(method, p):
-    "Whether a loss at home is excluded"
-    if not p['n'] or p['low'] is None: return
-    found = 'is excluded' if p['low'] > -MARGIN else 'is not excluded'
-    yield f"A loss of {MARGIN} at home by {method} {found}."
+    "Whether a loss at home is excluded, where the method has a network of its own there"
+    if not p['n'] or p['no_worse'] is None: return
+    found = 'excludes' if p['no_worse'] else 'does not exclude'
+    yield f"That {found} a mean loss of {MARGIN} at home by {method}, at 2.5%."
 
 def _method_lines(method, s):
     "Sentences on one method"
@@ -355,6 +357,7 @@ def plot_differences(self: Table1) -> Figure: # `None` where there is no differe
         ax.errorbar(mean, rows, xerr=[mean-low, high-mean], label=name, **look)
     ax.axvline(0, color='.6', lw=.8, zorder=0)
     ax.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods)-.4, -.4))
-    ax.set_xlabel('auROC minus that of the baseline')
+    covers = {o['paired_difference']['covers'] for o in methods.values()}
+    ax.set_xlabel(f"auROC minus that of the baseline, 95% interval over {' or '.join(sorted(covers))}")
     fig.legend(loc='outside upper center', ncols=3, fontsize='small')
     return fig
