@@ -76,7 +76,7 @@ def van_dyke(path):
     wide = table.pivot(index='case', columns=['treatment', 'reader'], values='rating').sort_index(axis=1)
     label = table.drop_duplicates('case').set_index('case').truth.loc[wide.index].to_numpy()
     tested, scores = who_is_tested(label, wide.index), wide.to_numpy().T
-    values, n, met = auroc(tested, scores), len(wide), pairs(who_is_tested(label, wide.index))
+    values, n, met = auroc(tested, scores), len(wide), pairs(tested)
     without = np.stack([redrawn(kernel(tested, o), met, 1-np.eye(n)) for o in scores])
     jackknife = (n-1)/n*(len(without[0])*np.cov(without, ddof=0))
     way = np.hstack([-np.eye(5), np.eye(5)])

@@ -29,12 +29,17 @@ class Estimate:
     df: float # degrees of freedom of the error; infinite for a normal one
     covers: str # what would be drawn again: 'seeds', 'patients' ...
 
+    def half(self,
+        level: float = .95, # share of intervals that hold the truth
+    ) -> float: # NaN where nothing tells the error
+        "Half the width of the interval"
+        return float(stats.t.ppf((1+level)/2, self.df)*self.error)
+
     def interval(self,
         level: float = .95, # share of intervals that hold the truth
     ) -> tuple: # low, high; NaN where nothing tells the error
         "Numbers that the estimate does not refuse"
-        half = stats.t.ppf((1+level)/2, self.df)*self.error
-        return self.value - half, self.value + half
+        return self.value - self.half(level), self.value + self.half(level)
 
     def p(self,
         null: float = 0.,
@@ -50,12 +55,10 @@ class Estimate:
 
 # %% ../../nbs/evaluate/claims.ipynb #e4fccfa6
 def shared(
-    covariance: np.ndarray, # float [R, R], of the values over patients
+    covariance: np.ndarray, # float [R, R], of the values of two or more trainings, over patients
 ) -> float:
     "What the values of two trainings have in common"
-    trainings = len(covariance)
-    if trainings == 1: return float(covariance[0,0])
-    return float(covariance[~np.eye(trainings, dtype=bool)].mean())
+    return float(covariance[~np.eye(len(covariance), dtype=bool)].mean())
 
 def over_patients(
     values: np.ndarray, # float [R], of one or more trainings
@@ -80,9 +83,9 @@ def over_both(
     patients: float = np.inf, # who have images of the rarer class
 ) -> Estimate:
     "Other trainings and other patients"
-    n, common = len(values), max(shared(covariance), 0.)
+    n = len(values)
     if n == 1: return over_patients(values, covariance, patients)
-    own = float(np.var(values, ddof=1))/n
+    own, common = float(np.var(values, ddof=1))/n, max(shared(covariance), 0.)
     known = own**2/(n-1) + common**2/(patients-1)
     df = (own + common)**2/known if known else np.inf
     return Estimate(float(np.mean(values)), (own + common)**.5, df, 'seeds and patients')

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
+from .patients import partners, who_is_tested, wins
 from .scores import CELL
 
 # %% ../../nbs/evaluate/curves.ipynb #2fcd15a8
@@ -53,11 +54,10 @@ def wrong_pairs(
     scores: pd.DataFrame, # scores of one cell
 ) -> pd.Series: # 0..1, one a row; 1: on the wrong side of every image of the other label
     "The share of each image's pairs that its network orders wrongly."
-    every, own = scores.groupby(CELL).logit, scores.groupby([*CELL, 'label']).logit
-    below = every.rank() - own.rank()
-    others = every.transform('size') - own.transform('size')
-    share = below/others # of the other label
-    return share.where(scores.label==0, 1 - share)
+    def share(rows):
+        tested = who_is_tested(rows.label, rows.patient)
+        return pd.Series(1 - wins(tested, rows.logit)/partners(tested), rows.index)
+    return pd.concat([share(rows) for _, rows in scores.groupby(CELL)]).reindex(scores.index)
 
 # %% ../../nbs/evaluate/curves.ipynb #44a13de4
 def confident_errors(

@@ -11,8 +11,8 @@ __all__ = ['PLACE', 'mean_interval', 'row_order', 'method_order', 'auroc_by_seed
 # %% ../../nbs/evaluate/intervals.ipynb #d052be07
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from .claims import over_seeds
 from .scores import CELL
 
 # %% ../../nbs/evaluate/intervals.ipynb #47d07892
@@ -20,9 +20,10 @@ def mean_interval(
     values: list, # one number a seed
 ) -> tuple: # mean, half-width of its 95% Student-t interval (None under two values), number of values
     "Mean over seeds and how well the seeds pin it down"
-    v = np.asarray(values, float)
-    half = stats.t.ppf(0.975, len(v)-1) * stats.sem(v) if len(v)>1 else None
-    return v.mean() if len(v) else np.nan, half, len(v)
+    n = len(values)
+    if not n: return np.nan, None, 0
+    found = over_seeds(values)
+    return found.value, found.half() if n > 1 else None, n
 
 # %% ../../nbs/evaluate/intervals.ipynb #b42a1e5e
 def row_order(

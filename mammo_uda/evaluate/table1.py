@@ -127,10 +127,10 @@ def _number(value): return None if pd.isna(value) else float(value)
 
 def _paired(contrast):
     "A paired difference, ready for JSON"
-    if contrast is None: return dict(n=0)
+    if contrast is None: return dict.fromkeys(['mean', 'low', 'high', 'half_width', 'covers', 'no_worse']) | dict(n=0)
     seeds, whole = seeds_alone(contrast), seeds_and_patients(contrast)
     low, high = whole.interval()
-    found = dict(mean=whole.value, low=low, high=high, half_width=seeds.interval()[1] - seeds.value)
+    found = dict(mean=whole.value, low=low, high=high, half_width=seeds.half())
     said = dict(covers=whole.covers, n=len(contrast.values), no_worse=no_worse(whole) if whole.error > 0 else None)
     return {k: _number(o) for k, o in found.items()} | said
 
